@@ -1,0 +1,3 @@
+//! Renders MachineConfigs into one rendered config per pool
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! Keeps one node at its rendered config
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What the disk should hold against what it holds, with redacted diffs.

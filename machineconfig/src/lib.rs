@@ -1,0 +1,18 @@
+//! The rules of machine-config, as plain functions of values: no I/O, no clock, no client.
+
+pub mod drift;
+pub mod finding;
+pub mod name;
+pub mod plan;
+pub mod policy;
+pub mod provenance;
+pub mod reconcile;
+pub mod render;
+pub mod rendered;
+
+pub use finding::{Code, Finding};
+pub use plan::{Disruption, Plan, plan};
+pub use policy::Policy;
+pub use provenance::Provenance;
+pub use render::{Defaults, Rendered, render};
+pub use rendered::RenderedConfig;

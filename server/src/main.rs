@@ -1,0 +1,3 @@
+//! Hands Ignition to new machines
+
+fn main() {}

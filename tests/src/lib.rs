@@ -1,0 +1,1 @@
+//! End to end checks against real parts, and the vectors
