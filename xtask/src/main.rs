@@ -1,3 +1,76 @@
-//! The one door to every chore
+//! The one door to every chore. Light on purpose: heavy work lives in the binaries of package `e2e`, which are run through cargo.
 
-fn main() {}
+mod cargo;
+mod chores;
+mod needs;
+mod sizes;
+mod test;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Chores of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Option<Chore>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Tell the whole path as a story: render, serve, fetch, plan and drift, in a temporary directory
+    Demo,
+    /// Format, lint, build and test everything; what the tests need is installed or named
+    Test,
+    /// Measure speed and memory against the goals, in one table
+    Bench {
+        /// Only the rows whose name contains this
+        #[arg(long, value_name = "NAME")]
+        only: Option<String>,
+        /// Also write the table to this file as JSON
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Write the generated files: CRD manifests and the list of error codes
+    Generate {
+        /// Only say whether they are up to date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the vectors made by the reference's own code
+    Vectors {
+        /// Directory with one sub-directory (or .jsonl file) per family
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().chore {
+        None => {
+            list();
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Chore::Demo) => chores::demo(),
+        Some(Chore::Test) => Ok(test::run_all()),
+        Some(Chore::Bench { only, json }) => chores::bench(only.as_deref(), json.as_deref()),
+        Some(Chore::Generate { check }) => chores::generate(check),
+        Some(Chore::Vectors { dir }) => chores::vectors(dir.as_deref()),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("cargo xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// One line per chore.
+fn list() {
+    let cli = Cli::command();
+    for chore in cli.get_subcommands() {
+        let about = chore.get_about().map(ToString::to_string).unwrap_or_default();
+        println!("cargo xtask {:<10} {about}", chore.get_name());
+    }
+}

@@ -1,0 +1,217 @@
+//! The one test command: every step with a heading and its time, and one line at the end that says how it went.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::cargo::{cargo, run};
+use crate::{needs, sizes};
+
+/// One step.
+struct Step {
+    name: &'static str,
+    run: fn() -> Result<()>,
+    /// Whether the later steps make no sense when it fails.
+    basis: bool,
+}
+
+const STEPS: [Step; 11] = [
+    Step {
+        name: "what the tests need",
+        run: needs::provide,
+        basis: true,
+    },
+    Step {
+        name: "format",
+        run: format,
+        basis: false,
+    },
+    Step {
+        name: "size of files",
+        run: sizes::check,
+        basis: false,
+    },
+    Step {
+        name: "lint",
+        run: lint,
+        basis: false,
+    },
+    Step {
+        name: "documentation builds",
+        run: documentation,
+        basis: false,
+    },
+    Step {
+        name: "build",
+        run: build,
+        basis: true,
+    },
+    Step {
+        name: "generated files are fresh",
+        run: fresh,
+        basis: false,
+    },
+    Step {
+        name: "tests",
+        run: tests,
+        basis: false,
+    },
+    Step {
+        name: "vectors",
+        run: vectors,
+        basis: false,
+    },
+    Step {
+        name: "real Ignition",
+        run: ignition,
+        basis: false,
+    },
+    Step {
+        name: "demo",
+        run: demo,
+        basis: false,
+    },
+];
+
+/// Runs every step, also after one failed, unless the rest rests on it.
+pub(crate) fn run_all() -> ExitCode {
+    let begin = Instant::now();
+    let mut failed = Vec::new();
+    for (number, step) in STEPS.iter().enumerate() {
+        println!("\n=== {}/{} {}", number + 1, STEPS.len(), step.name);
+        let start = Instant::now();
+        let result = (step.run)();
+        println!(
+            "--- {}: {} in {}",
+            step.name,
+            if result.is_ok() { "ok" } else { "FAILED" },
+            human(start.elapsed())
+        );
+        if let Err(error) = result {
+            println!("    {error:#}");
+            failed.push(step.name);
+            if step.basis {
+                println!("    the later steps rest on it and were not run");
+                break;
+            }
+        }
+    }
+    let time = human(begin.elapsed());
+    if failed.is_empty() {
+        println!("\nPASS: {} steps in {time}", STEPS.len());
+        return ExitCode::SUCCESS;
+    }
+    println!("\nFAIL: {} (in {time})", failed.join(", "));
+    ExitCode::FAILURE
+}
+
+fn format() -> Result<()> {
+    run(&mut cargo(["fmt", "--all", "--check"])?)
+}
+
+fn lint() -> Result<()> {
+    run(&mut cargo([
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ])?)
+}
+
+fn documentation() -> Result<()> {
+    let mut doc = cargo(["doc", "--quiet", "--workspace", "--no-deps"])?;
+    run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+fn build() -> Result<()> {
+    run(&mut cargo([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--exclude",
+        "xtask",
+        "--bins",
+    ])?)
+}
+
+fn fresh() -> Result<()> {
+    run(&mut cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "e2e",
+        "--bin",
+        "generate",
+        "--",
+        "--check",
+    ])?)
+}
+
+fn tests() -> Result<()> {
+    // Snapshots are compared, never written.
+    run(cargo(["test", "--quiet", "--workspace"])?.env("INSTA_UPDATE", "no"))
+}
+
+fn vectors() -> Result<()> {
+    run(&mut cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "e2e",
+        "--bin",
+        "vectors",
+    ])?)
+}
+
+/// The tests that `cargo test` leaves out, since they need root and the two Ignitions.
+fn ignition() -> Result<()> {
+    if !needs::is_root() {
+        bail!("Ignition creates users and changes owners, which only root may do: run this as root");
+    }
+    let mut test = cargo([
+        "test",
+        "--quiet",
+        "--package",
+        "e2e",
+        "--test",
+        "ignition",
+        "--",
+        "--ignored",
+    ])?;
+    run(test.env("IGNITION_BUILT", needs::ignition_dir()?))
+}
+
+fn demo() -> Result<()> {
+    run(&mut cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "e2e",
+        "--bin",
+        "demo",
+    ])?)
+}
+
+/// `7.3 s`, `12 min 03 s`.
+fn human(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 {
+        return format!("{:.1} s", time.as_secs_f64());
+    }
+    format!("{} min {:02} s", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, human};
+
+    #[test]
+    fn times_are_readable() {
+        assert_eq!(human(Duration::from_millis(7340)), "7.3 s");
+        assert_eq!(human(Duration::from_secs(723)), "12 min 03 s");
+    }
+}
