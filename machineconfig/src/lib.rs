@@ -5,6 +5,7 @@ pub mod finding;
 pub mod name;
 pub mod plan;
 pub mod policy;
+pub mod pool;
 pub mod provenance;
 pub mod reconcile;
 pub mod render;
