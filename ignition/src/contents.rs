@@ -39,7 +39,11 @@ pub enum ContentsError {
 }
 
 /// The bytes a file is to hold. No source means empty. `compression` is `None`, `""` or `"gzip"`.
-pub fn decode(source: Option<&str>, compression: Option<&str>, limit: usize) -> Result<Vec<u8>, ContentsError> {
+pub fn decode(
+    source: Option<&str>,
+    compression: Option<&str>,
+    limit: usize,
+) -> Result<Vec<u8>, ContentsError> {
     let _ = (source, compression, limit);
     todo!()
 }

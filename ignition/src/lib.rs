@@ -5,8 +5,8 @@
 //! [`Version::LATEST`] internally; [`Config::parse`] reads every version the reference reads, and
 //! [`Config::encode`] writes every version it serves.
 
-pub mod contents;
 mod config;
+pub mod contents;
 mod merge;
 mod problem;
 mod version;

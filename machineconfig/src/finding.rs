@@ -4,24 +4,9 @@ use std::fmt;
 
 pub use ignition::Severity;
 
-/// A stable error code, `MC` and four digits, listed in docs/errors.md.
-///
-/// MC10xx reading objects, MC11xx one MachineConfig, MC12xx rendering a pool, MC20xx changes a running node
-/// refuses, MC30xx policies, MC40xx drift, MC50xx server, MC60xx command line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Code(pub u16);
+mod codes;
 
-impl fmt::Display for Code {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MC{:04}", self.0)
-    }
-}
-
-impl serde::Serialize for Code {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
+pub use codes::{Code, Entry};
 
 /// One finding about one object.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -40,6 +25,62 @@ pub struct Finding {
     pub message: String,
     /// What to do about it.
     pub remedy: String,
+}
+
+impl Finding {
+    /// A finding that refuses its object. The remedy is the one registered for the code.
+    pub fn error(
+        code: Code,
+        object: impl Into<String>,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Error, code, object.into(), field.into(), message.into())
+    }
+
+    /// A finding that only warns. The remedy is the one registered for the code.
+    pub fn warning(
+        code: Code,
+        object: impl Into<String>,
+        field: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self::new(
+            Severity::Warning,
+            code,
+            object.into(),
+            field.into(),
+            message.into(),
+        )
+    }
+
+    fn new(severity: Severity, code: Code, object: String, field: String, message: String) -> Self {
+        let remedy = code
+            .entry()
+            .map(|entry| entry.remedy.to_owned())
+            .unwrap_or_default();
+        Self {
+            code,
+            severity,
+            object,
+            field,
+            message,
+            remedy,
+        }
+    }
+
+    /// Replaces the registered remedy by a more precise one.
+    #[must_use]
+    pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = remedy.into();
+        self
+    }
+
+    /// Whether the object is refused.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
 }
 
 fn severity_name<S: serde::Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {

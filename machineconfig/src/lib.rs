@@ -11,7 +11,7 @@ pub mod reconcile;
 pub mod render;
 pub mod rendered;
 
-pub use finding::{Code, Finding};
+pub use finding::{Code, Finding, Severity};
 pub use plan::{Disruption, Plan, plan};
 pub use policy::Policy;
 pub use provenance::Provenance;

@@ -1,6 +1,9 @@
 //! NodeDisruptionPolicy: defaults merged with the user's entries, longest-path match (MCO daemon 4.3).
 
-use crds::machine_configuration::{NodeDisruptionPolicyAction, NodeDisruptionPolicyConfig, NodeDisruptionPolicyFile, NodeDisruptionPolicyUnit};
+use crds::machine_configuration::{
+    NodeDisruptionPolicyAction, NodeDisruptionPolicyConfig, NodeDisruptionPolicyFile,
+    NodeDisruptionPolicyUnit,
+};
 
 use crate::Finding;
 

@@ -22,6 +22,10 @@ impl RenderedConfig {
             Some(value) if !value.is_null() => Config::from_value_unvalidated(&value)?.config,
             _ => Config::empty(),
         };
-        Ok(Self { name: config.metadata.name.clone().unwrap_or_default(), spec, ignition })
+        Ok(Self {
+            name: config.metadata.name.clone().unwrap_or_default(),
+            spec,
+            ignition,
+        })
     }
 }

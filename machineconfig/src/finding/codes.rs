@@ -1,0 +1,179 @@
+//! The registry of error codes: number, what it means, what to do. `docs/errors.md` lists the same.
+
+use std::fmt;
+
+/// A stable error code, `MC` and four digits.
+///
+/// MC10xx reading objects, MC11xx one MachineConfig, MC12xx rendering a pool, MC20xx changes a running node
+/// refuses, MC30xx policies, MC40xx drift, MC50xx server, MC60xx command line. A number once given is never
+/// given to another meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Code(pub u16);
+
+/// What the registry says about a [`Code`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Entry {
+    /// The code.
+    pub code: Code,
+    /// What it means, in one sentence.
+    pub what: &'static str,
+    /// What to do about it, in one sentence.
+    pub remedy: &'static str,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MC{:04}", self.0)
+    }
+}
+
+impl serde::Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// One line per code, in numerical order: `NAME = number: what, remedy`. Makes a documented constant of each
+/// and lists all of them in [`Code::ALL`].
+macro_rules! codes {
+    ($($name:ident = $number:literal: $what:literal, $remedy:literal;)*) => {
+        impl Code {
+            $(
+                #[doc = $what]
+                #[doc = ""]
+                #[doc = $remedy]
+                pub const $name: Code = Code($number);
+            )*
+
+            /// Every code, in numerical order.
+            pub const ALL: &'static [Entry] = &[
+                $(Entry { code: Code::$name, what: $what, remedy: $remedy },)*
+            ];
+        }
+    };
+}
+
+codes! {
+    IGNITION_SYNTAX = 1101: "The Ignition config is not valid JSON.",
+        "Correct the syntax at the place that is named.";
+    IGNITION_TYPE = 1102: "A value in the Ignition config has the wrong JSON type.",
+        "Give the value the type that the Ignition spec asks for.";
+    IGNITION_MISSING = 1103: "A field that the Ignition spec requires is absent.",
+        "Add the field.";
+    IGNITION_VERSION = 1104: "ignition.version is missing, malformed, or not a version that is read.",
+        "Set ignition.version to one of 2.2.0, 3.0.0, 3.1.0, 3.2.0, 3.3.0, 3.4.0, 3.5.0.";
+    IGNITION_UNKNOWN_KEY = 1105: "A key is unknown to the declared Ignition version and is dropped.",
+        "Remove the key, correct its spelling, or declare the Ignition version that knows it.";
+    IGNITION_PATH = 1106: "A path is not absolute and clean.",
+        "Write the path from the root, without //, . and .. parts or a trailing slash.";
+    IGNITION_DUPLICATE = 1107: "The same thing is defined twice, or a path as two kinds of node.",
+        "Keep one of the definitions.";
+    IGNITION_MODE = 1108: "A mode is outside 0 to 0777.",
+        "Use permission bits only: no setuid, setgid or sticky bit. YAML 0644 is octal, JSON wants the decimal 420.";
+    IGNITION_URL = 1109: "A URL cannot be parsed or has a scheme that is not known to the declared version.",
+        "Give file contents as a data: URL.";
+    IGNITION_DATA_URL = 1110: "A data: URL does not decode.",
+        "Write it as data:,percent%20encoded or data:;base64,….";
+    IGNITION_COMPRESSION = 1111: "An unknown compression, or contents that are not what their compression says.",
+        "Use gzip with a gzip stream, or leave compression out.";
+    IGNITION_TOO_LARGE = 1112: "Contents are larger than the bound once inflated.",
+        "Make the file smaller, or have the node fetch it by other means.";
+    IGNITION_HASH = 1113: "A verification hash is malformed or does not match the contents.",
+        "Recompute it over the decoded contents (sha512-<hex> or sha256-<hex>), or remove it.";
+    IGNITION_UNIT = 1114: "A unit or drop-in has an unknown suffix or contents that do not parse.",
+        "Name units *.service, *.socket, *.timer and so on, drop-ins *.conf, and mend the contents.";
+    IGNITION_CONFLICT = 1115: "A combination of fields that the Ignition spec forbids.",
+        "Remove one of the fields that exclude each other.";
+    IGNITION_USER = 1116: "A 2.x config has a user that is not core.",
+        "Configure the user core only.";
+    IGNITION_DEPRECATED = 1117: "A 2.x config uses something that spec 3 has no word for.",
+        "Write it as files: networkd units below /etc/systemd/network, paths on the root file system.";
+    IGNITION_UNTRANSLATABLE = 1118: "The target Ignition version cannot say something the config says.",
+        "Ask for a newer version, or remove the field.";
+    IGNITION_VALUE = 1119: "A value is outside its range or enumeration.",
+        "Use one of the values that the Ignition spec allows.";
+    KERNEL_TYPE = 1130: "spec.kernelType is none of the kernels that exist.",
+        "Use default, realtime or 64k-pages, or leave it out.";
+    EXTENSION = 1131: "spec.extensions names an extension that is not supported.",
+        "Use two-node-ha, ipsec, usbguard, kerberos, kernel-devel, sandboxed-containers or sysstat.";
+    NO_ROLE = 1132: "A MachineConfig has no labels, so no pool can select it by its role.",
+        "Set the label machineconfiguration.openshift.io/role to the name of a pool.";
+    CONTROL_CHARACTER = 1133: "A string holds a control character that cannot be rendered.",
+        "Remove the character, or put the text into a file as a base64 data: URL.";
+    RESERVED_NAME = 1134: "The name of a MachineConfig looks like the name of a rendered one.",
+        "Choose a name that does not begin with rendered-.";
+    FILE_WITHOUT_CONTENTS = 1135: "A file has neither contents nor append, which no node can apply.",
+        "Give it contents.source (data:, for an empty file), or remove it.";
+    FILE_APPEND = 1136: "A file is to be appended to, which is refused on nodes that already run.",
+        "Give the whole file as contents.";
+    FORBIDDEN_PATH = 1137: "A file is at a path that MachineConfigs must not write.",
+        "Remove the file.";
+    NOT_APPLIED = 1138: "A section that only takes effect on the first boot of a node.",
+        "Expect nodes that already run to refuse a change of it, or to ignore it.";
+    NO_NAME = 1139: "An object has no name.",
+        "Set metadata.name.";
+    POOL_SELECTS_NOTHING = 1201: "A pool selects no MachineConfig.",
+        "Label at least one MachineConfig for the pool, or correct its machineConfigSelector.";
+    DUPLICATE_NAME = 1202: "Two objects of one kind have the same name.",
+        "Rename one of them or remove it.";
+    GENERATED_BY_OTHER = 1203: "A generated MachineConfig was written by another version of the controller.",
+        "Wait until the controller has generated it anew, or remove its generated-by annotation to own it yourself.";
+    CONTROLLER_CONFIG_VERSION = 1204: "The ControllerConfig was written by another version, or says by none.",
+        "Wait until the operator has updated the ControllerConfig, or set its generated-by-version annotation.";
+    KERNEL_DEVEL = 1205: "The extension kernel-devel goes with the default kernel only.",
+        "Remove kernel-devel or the kernelType.";
+    OS_IMAGE_AND_STREAM = 1206: "An OS image is set by a MachineConfig and by the pool's osImageStream.",
+        "Remove spec.osImageURL from the MachineConfig or spec.osImageStream from the pool.";
+    RENDERED_TOO_LARGE = 1207: "The rendered MachineConfig is larger than an object may be.",
+        "Compress large files with gzip, or move them out of MachineConfigs.";
+    RENDERED_LARGE = 1208: "The rendered MachineConfig is near the size an object may have.",
+        "Compress large files with gzip, or move them out of MachineConfigs.";
+    OS_IMAGE_WITHOUT_DIGEST = 1209: "An OS image is named by tag, so equal configs may boot different images.",
+        "Name the image by digest (@sha256:…).";
+    INHERITED_HASH = 1210: "A file has new contents under the verification hash of the MachineConfig it overrides.",
+        "Give the new contents their own verification.hash.";
+    MERGED_INVALID = 1211: "MachineConfigs that are valid one by one contradict each other once merged.",
+        "Remove one of the two definitions.";
+}
+
+impl Code {
+    /// What the registry says about this code, if it is registered.
+    #[must_use]
+    pub fn entry(self) -> Option<&'static Entry> {
+        Self::ALL.iter().find(|entry| entry.code == self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_in_numerical_order_and_unique() {
+        assert!(Code::ALL.windows(2).all(|pair| pair[0].code < pair[1].code));
+    }
+
+    #[test]
+    fn every_code_lies_in_a_documented_range() {
+        for entry in Code::ALL {
+            assert!(
+                matches!(entry.code.0 / 100, 10 | 11 | 12 | 20 | 30 | 40 | 50 | 60),
+                "{} lies in no range",
+                entry.code
+            );
+        }
+    }
+
+    #[test]
+    fn every_code_says_what_it_means_and_what_to_do_in_a_sentence() {
+        for entry in Code::ALL {
+            for text in [entry.what, entry.remedy] {
+                assert!(
+                    text.ends_with('.') && text.contains(' '),
+                    "{}: {text}",
+                    entry.code
+                );
+            }
+        }
+    }
+}
