@@ -1,1 +1,214 @@
 //! What the disk should hold against what it holds, with redacted diffs.
+//!
+//! [`expected`] says what to read, an observer reads it, [`compare`] tells every mismatch. The rules are the reference's on-disk
+//! validation (MCO daemon 7.4); what is found beyond it is marked by [`Drift::beyond_reference`].
+
+use std::collections::BTreeMap;
+
+use crds::MachineConfig;
+use serde::{Deserialize, Serialize};
+
+use crate::redact::Diff;
+use crate::{Code, Provenance};
+
+pub mod report;
+
+/// What a config demands of the disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    /// What to read, by absolute path.
+    paths: BTreeMap<String, ()>,
+}
+
+/// Why a config cannot be verified against.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpectationError {
+    /// The MachineConfig has no Ignition config at all.
+    #[error("MachineConfig {name} has no Ignition config to verify against")]
+    NoConfig {
+        /// Its name.
+        name: String,
+    },
+    /// The Ignition config cannot be read.
+    #[error("MachineConfig {name}: the Ignition config cannot be read: {reason}")]
+    Invalid {
+        /// Its name.
+        name: String,
+        /// Every reason.
+        reason: ignition::Invalid,
+    },
+}
+
+/// What a rendered MachineConfig demands of the disk.
+pub fn expected(config: &MachineConfig) -> Result<Expectation, ExpectationError> {
+    let _ = config;
+    todo!()
+}
+
+impl Expectation {
+    /// From an Ignition config as it is (the body a server hands out); `name` is what errors call it.
+    pub fn from_ignition(name: &str, config: &serde_json::Value) -> Result<Self, ExpectationError> {
+        let _ = (name, config);
+        todo!()
+    }
+
+    /// Notes which MachineConfig brought what.
+    #[must_use]
+    pub fn with_provenance(self, provenance: &Provenance) -> Self {
+        let _ = provenance;
+        self
+    }
+
+    /// Absolute paths to observe, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.keys().map(String::as_str)
+    }
+
+    /// Units whose enablement to ask for, sorted.
+    #[must_use]
+    pub fn units(&self) -> Vec<&str> {
+        todo!()
+    }
+}
+
+/// What an observer found. Everything is as seen beneath the node's root.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// By absolute path; a path that is absent here was not observed and is not compared.
+    pub paths: BTreeMap<String, Seen>,
+    /// Answers of `systemctl is-enabled` (or what the links on disk say), by unit; a unit that is absent here is not compared.
+    pub enablement: BTreeMap<String, String>,
+    /// Numbers of users by name.
+    pub users: BTreeMap<String, u32>,
+    /// Numbers of groups by name.
+    pub groups: BTreeMap<String, u32>,
+}
+
+/// What was found at a path, which itself is never followed when it is a link.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// Nothing; also when a parent is missing or no directory.
+    Missing,
+    /// A regular file.
+    File {
+        /// The permission bits, special ones included: at most 07777.
+        mode: u32,
+        /// Owner, when it says something (a root written by an unprivileged user does not).
+        owner: Option<Owner>,
+        /// What is in it.
+        contents: SeenContents,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Its text.
+        target: String,
+        /// The path it resolves to in the end, links followed beneath the root; absent when it leads nowhere or out of the root.
+        resolved: Option<String>,
+    },
+    /// A directory.
+    Directory,
+    /// A device, socket or pipe.
+    Other {
+        /// What it is, such as `socket`.
+        what: String,
+    },
+    /// A link on the way to the path leads out of the root and was not followed.
+    LeadsOut {
+        /// The link.
+        link: String,
+        /// Its text.
+        target: String,
+    },
+    /// It is there and cannot be read.
+    Unreadable {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Numbers of an owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+/// Contents of a file on disk.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SeenContents {
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// Too large to hold: no diff is made.
+    Digest {
+        /// Size in bytes.
+        size: u64,
+        /// SHA-256.
+        sha256: [u8; 32],
+    },
+}
+
+/// In which respect disk and config differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum DriftKind {
+    /// Nothing is there.
+    Missing,
+    /// Something of another type is there: a link, a directory.
+    Type,
+    /// The permission bits differ.
+    Mode,
+    /// The owner differs.
+    Owner,
+    /// The contents differ.
+    Content,
+    /// A masked unit is no link to /dev/null.
+    Mask,
+    /// A unit is enabled that should be disabled, or the other way round.
+    Enablement,
+    /// SSH keys are missing or were added.
+    SshKeys,
+    /// A link on the way leads out of the root.
+    LeadsOut,
+    /// It cannot be read.
+    Unreadable,
+    /// The config demands what no node can hold: append, contents that cannot be decoded, special mode bits.
+    Unsatisfiable,
+}
+
+/// One mismatch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// The path it is about.
+    pub path: String,
+    /// The unit it is about, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// In which respect.
+    pub kind: DriftKind,
+    /// The stable code.
+    pub code: Code,
+    /// What the config demands.
+    pub expected: String,
+    /// What is there.
+    pub found: String,
+    /// The contents compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diff: Option<Diff>,
+    /// The MachineConfig it comes from, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_config: Option<String>,
+    /// What to do about it.
+    pub remedy: String,
+    /// The reference does not look at this: owners, units that should be enabled, units without contents, SSH keys.
+    pub beyond_reference: bool,
+}
+
+/// Every mismatch, sorted by path, then kind.
+#[must_use]
+pub fn compare(expected: &Expectation, observed: &Observed) -> Vec<Drift> {
+    let _ = (expected, observed);
+    todo!()
+}

@@ -8,14 +8,27 @@ mod codes;
 
 pub use codes::{Code, Entry};
 
+impl<'de> serde::Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        let digits = text.strip_prefix("MC").filter(|digits| digits.len() == 4);
+        digits
+            .and_then(|digits| digits.parse().ok())
+            .map(Self)
+            .ok_or_else(|| {
+                serde::de::Error::invalid_value(serde::de::Unexpected::Str(&text), &"MC and four digits")
+            })
+    }
+}
+
 /// One finding about one object.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The stable code.
     pub code: Code,
     /// Whether it refuses or only warns.
-    #[serde(serialize_with = "severity_name")]
+    #[serde(serialize_with = "severity_name", deserialize_with = "severity_from_name")]
     pub severity: Severity,
     /// The object, such as `MachineConfig/99-worker-ntp` or `MachineConfigPool/edge`.
     pub object: String,
@@ -88,6 +101,14 @@ fn severity_name<S: serde::Serializer>(severity: &Severity, serializer: S) -> Re
         Severity::Warning => "warning",
         Severity::Error => "error",
     })
+}
+
+fn severity_from_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Severity, D::Error> {
+    match <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(deserializer)?.as_ref() {
+        "warning" => Ok(Severity::Warning),
+        "error" => Ok(Severity::Error),
+        other => Err(serde::de::Error::unknown_variant(other, &["warning", "error"])),
+    }
 }
 
 impl fmt::Display for Finding {

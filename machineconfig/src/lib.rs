@@ -8,8 +8,11 @@ pub mod policy;
 pub mod pool;
 pub mod provenance;
 pub mod reconcile;
+pub mod redact;
+pub mod registries;
 pub mod render;
 pub mod rendered;
+pub mod style;
 
 pub use finding::{Code, Finding, Severity};
 pub use plan::{Disruption, Plan, plan};

@@ -1,42 +1,167 @@
 //! The difference between two configs and what it costs: the one computation of "what will happen".
+//!
+//! The rules are the reference's (MCO daemon 3.1, 4.3, 4.5) with these deliberate differences:
+//!
+//! - Steps and actions come in one fixed order: steps by [`Target`], actions in the order of the steps, each once, an entry's own
+//!   order kept. The reference's order is random and it repeats actions.
+//! - A file whose decoded bytes, mode and owner stay the same, and that differs only in how the bytes are encoded or in defaults
+//!   written out, is no step: see [`Plan::same_on_disk`]. The reference acts on it, up to a reboot.
+//! - A registries.conf of the *current* config that cannot be read does not stop the change: the node drains to be safe.
+
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::reconcile::Origins;
-use crate::{Policy, RenderedConfig};
+use crate::reconcile::{Origins, StorageOverride};
+use crate::redact::Limits;
+use crate::{Finding, Policy, RenderedConfig};
 
-/// How much a change disturbs a node, least first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Disruption {
-    /// Nothing is disturbed.
-    None,
-    /// A service, or systemd itself, reloads.
-    Reload,
-    /// A service restarts.
-    Restart,
-    /// Pods are evicted.
-    Drain,
-    /// The node is drained and reboots.
-    Reboot,
-}
+mod action;
+pub mod legacy;
+mod markdown;
+mod step;
+mod text;
+
+pub use action::{Action, Disruption};
+pub use markdown::markdown;
+pub use step::{Aspect, Blob, Change, Decision, Item, Step, Target};
+pub use text::text;
+
+/// Version of the JSON form of [`Plan`], raised when a reader of an older one could misread it.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// What is known besides the two configs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Facts<'a> {
     /// Provenance of the two sides.
     pub origins: Origins<'a>,
+    /// Storage sections that may differ although a running node ignores them.
+    pub overrides: Option<&'a BTreeSet<StorageOverride>>,
+    /// Whether steps carry diffs of contents, and how long.
+    pub diffs: Option<Limits>,
+}
+
+/// A part of the config that differs, by the name the reference gives it; in the reference's order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Section {
+    /// `osImageURL`
+    OsUpdate,
+    /// `kernelArguments`
+    Kargs,
+    /// `fips`
+    Fips,
+    /// The whole `passwd` section of the Ignition config.
+    Passwd,
+    /// `storage.files`, order included.
+    Files,
+    /// `systemd.units`, order included.
+    Units,
+    /// `kernelType`
+    KernelType,
+    /// `extensions`
+    Extensions,
+}
+
+/// Whether the node is drained.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// Whether pods are evicted before the change is written.
+    pub required: bool,
+    /// Why, or why not: one sentence.
+    pub reason: String,
+}
+
+/// The images of one side.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Images {
+    /// Pull spec of the OS image; may be empty.
+    pub os: String,
+    /// Pull spec of the extensions image; may be empty. It is fetched only when extensions or the kernel type need it and its
+    /// change by itself triggers nothing.
+    pub extensions: String,
+}
+
+/// A difference that a running node does not act upon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ignored {
+    /// The section, such as `storage.luks` or `baseOSExtensionsContainerImage`.
+    pub section: String,
+    /// Its entries that differ, by path or name; empty when the section has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub names: Vec<String>,
+    /// Why nothing happens.
+    pub reason: String,
 }
 
 /// What a change will do, and why. Serialisable; the schema is documented in docs/plan.md.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Plan {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
     /// Name of the current config.
     pub from: String,
     /// Name of the desired config.
     pub to: String,
-    /// The worst disruption of all steps.
+    /// The worst disruption: of the actions and the drain.
     pub disruption: Disruption,
+    /// Whether the node is drained, and why.
+    pub drain: Drain,
+    /// What is done after writing, in order, each once. `Reboot` alone if anything needs one. `None` alone when policies, or the
+    /// lack of any difference, say that nothing is to be done; empty when nothing asked for anything.
+    pub actions: Vec<Action>,
+    /// The sections that differ.
+    pub sections: Vec<Section>,
+    /// Images of the current config.
+    pub current_images: Images,
+    /// Images of the desired config.
+    pub desired_images: Images,
+    /// What differs, sorted by [`Target`].
+    pub steps: Vec<Step>,
+    /// Files that are declared otherwise, yet stay the same on disk; sorted. The reference counts them as changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub same_on_disk: Vec<String>,
+    /// What differs and does nothing on a running node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<Ignored>,
+    /// Why a running node refuses the change; empty when it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<Finding>,
+    /// What is doubtful.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do: no step and no refusal.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.refusals.is_empty()
+    }
+
+    /// Paths of the files that are added, changed or removed, sorted.
+    pub fn changed_files(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().filter_map(|step| match &step.target {
+            Target::File { path } => Some(path.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Names of the units that are added, changed or removed, themselves or in a drop-in, sorted.
+    #[must_use]
+    pub fn changed_units(&self) -> Vec<&str> {
+        todo!()
+    }
+
+    /// The reference's summary of changes to the operating system, such as `Upgrading OS; Changing kernel type`; empty when there are none.
+    #[must_use]
+    pub fn os_changes(&self) -> String {
+        todo!()
+    }
 }
 
 /// Plans the change from `current` to `desired`.

@@ -25,10 +25,38 @@ impl Default for Policy {
     }
 }
 
+/// What is wrong with a user's policy, errors and warnings: what [`Policy::merge`] refuses or doubts.
+#[must_use]
+pub fn check(user: &NodeDisruptionPolicyConfig) -> Vec<Finding> {
+    let _ = user;
+    todo!()
+}
+
 impl Policy {
-    /// Merges a user's entries over the defaults, refusing entries that could never match.
+    /// Merges a user's entries over the defaults. Refuses what [`check`] finds wrong: entries that could never match and actions
+    /// that could not be done.
     pub fn merge(user: &NodeDisruptionPolicyConfig) -> Result<Self, Vec<Finding>> {
         let _ = user;
+        todo!()
+    }
+
+    /// [`Policy::merge`] without the check: for entries an API server has admitted (MCO controller 1.8).
+    #[must_use]
+    pub fn merge_unchecked(user: &NodeDisruptionPolicyConfig) -> Self {
+        let _ = user;
+        todo!()
+    }
+
+    /// The policy as it is, in the shape of `status.nodeDisruptionPolicyStatus.clusterPolicies`.
+    #[must_use]
+    pub fn cluster_policies(&self) -> NodeDisruptionPolicyConfig {
+        todo!()
+    }
+
+    /// A policy read back from `status.nodeDisruptionPolicyStatus.clusterPolicies`.
+    #[must_use]
+    pub fn from_cluster_policies(status: &NodeDisruptionPolicyConfig) -> Self {
+        let _ = status;
         todo!()
     }
 
@@ -36,6 +64,13 @@ impl Policy {
     #[must_use]
     pub fn for_path(&self, path: &str) -> Option<&NodeDisruptionPolicyFile> {
         let _ = path;
+        todo!()
+    }
+
+    /// The entry for a unit, by exact name.
+    #[must_use]
+    pub fn for_unit(&self, name: &str) -> Option<&NodeDisruptionPolicyUnit> {
+        let _ = name;
         todo!()
     }
 }

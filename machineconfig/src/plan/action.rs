@@ -1,0 +1,87 @@
+//! What is done on a node after a change is written, and how disturbing it is.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// How much a change disturbs a node, least first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub enum Disruption {
+    /// Nothing is disturbed.
+    #[default]
+    None,
+    /// A service, or systemd itself, reloads.
+    Reload,
+    /// A service restarts.
+    Restart,
+    /// Pods are evicted.
+    Drain,
+    /// The node is drained and reboots.
+    Reboot,
+}
+
+impl fmt::Display for Disruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Disruption::None => "None",
+            Disruption::Reload => "Reload",
+            Disruption::Restart => "Restart",
+            Disruption::Drain => "Drain",
+            Disruption::Reboot => "Reboot",
+        })
+    }
+}
+
+/// One action after a change is written. Displays as the reference names it: `Restart crio.service`, `Reboot`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum Action {
+    /// Evict the pods; done before anything is written.
+    Drain,
+    /// Make systemd read its units anew.
+    DaemonReload,
+    /// Reload a unit.
+    Reload {
+        /// Full unit name.
+        service: String,
+    },
+    /// Restart a unit.
+    Restart {
+        /// Full unit name.
+        service: String,
+    },
+    /// Reload crio; whether the node drains first is decided by what changes in registries.conf.
+    Special,
+    /// Drain and reboot. Always alone.
+    Reboot,
+    /// A policy says that nothing is to be done. Always alone.
+    None,
+}
+
+impl Action {
+    /// How disturbing the action is by itself. For [`Action::Special`] without the drain, which the plan adds where it is due.
+    #[must_use]
+    pub fn disruption(&self) -> Disruption {
+        match self {
+            Action::None => Disruption::None,
+            Action::DaemonReload | Action::Reload { .. } | Action::Special => Disruption::Reload,
+            Action::Restart { .. } => Disruption::Restart,
+            Action::Drain => Disruption::Drain,
+            Action::Reboot => Disruption::Reboot,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Drain => f.write_str("Drain"),
+            Action::DaemonReload => f.write_str("DaemonReload"),
+            Action::Reload { service } => write!(f, "Reload {service}"),
+            Action::Restart { service } => write!(f, "Restart {service}"),
+            Action::Special => f.write_str("Special"),
+            Action::Reboot => f.write_str("Reboot"),
+            Action::None => f.write_str("None"),
+        }
+    }
+}
