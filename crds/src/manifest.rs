@@ -1,20 +1,36 @@
-//! Kubernetes objects from YAML or JSON text, with positions in every error.
+//! Kubernetes objects from YAML or JSON text, with positions in every error, and back to YAML.
 //!
-//! The one place that reads YAML: octal modes (`mode: 0644`) mean what they mean to kubectl.
+//! The one place that reads YAML. [`parse`] is its entry point. Scalars mean what they mean to
+//! kubectl: an octal mode (`0644`) is 420, and so is `0o644`; a whole number written as a float
+//! (`1e3`) is an integer; a `null` field is a field that is not there.
+
+mod decode;
+mod documents;
+mod encode;
+mod read;
 
 use std::fmt;
 
+pub use encode::to_yaml;
+
 use crate::MachineConfig;
+
+/// Longest text that [`parse`] reads, in bytes. A cluster's objects in one file stay far below;
+/// what is above is refused before anything is allocated for it.
+pub const MAX_TEXT_BYTES: usize = 64 * 1024 * 1024;
 
 /// An object and where it was written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifest {
     /// The file, or `-` for standard input, as the user named it.
     pub file: String,
-    /// Line of the document's first line in the file, from 1.
+    /// Line in the file, from 1, on which the object begins.
     pub line: usize,
     /// The object.
     pub object: Object,
+    /// Paths of fields that the kind does not have (`spec.kernelArgs`), sorted as written. They
+    /// are not an error, since the reference ignores them too, but mostly they are misspelt.
+    pub unknown_fields: Vec<String>,
 }
 
 /// An object of a kind we know.
@@ -45,13 +61,20 @@ pub struct ManifestError {
     pub column: usize,
     /// `Kind/name` when it could be made out.
     pub object: Option<String>,
-    /// What is wrong.
+    /// What is wrong. Names the field, never its value.
     pub message: String,
 }
 
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}: ", self.file, self.line, self.column)?;
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}", self.line)?;
+            if self.column > 0 {
+                write!(f, ":{}", self.column)?;
+            }
+        }
+        f.write_str(": ")?;
         if let Some(object) = &self.object {
             write!(f, "{object}: ")?;
         }
@@ -61,10 +84,111 @@ impl fmt::Display for ManifestError {
 
 impl std::error::Error for ManifestError {}
 
-/// Reads every document of `text` (YAML, multi-document YAML, JSON, or a JSON `List`). Empty and null documents are skipped; every
-/// document that cannot be read is reported and the others are still returned.
+/// Reads every document of `text` (YAML, multi-document YAML, JSON, a stream of JSON objects, or
+/// a `List` of any of them). Empty and null documents are skipped; every document that cannot be
+/// read is reported and the others are still returned, both in the order of the file.
 #[must_use]
 pub fn parse(file: &str, text: &str) -> (Vec<Manifest>, Vec<ManifestError>) {
-    let _ = (file, text);
-    todo!()
+    let mut found = Found::new(file);
+    if text.len() > MAX_TEXT_BYTES {
+        found.fail(Failure::whole_text(format!(
+            "the text is {} bytes long and the limit is {MAX_TEXT_BYTES}; split it into several files",
+            text.len()
+        )));
+        return found.into_parts();
+    }
+    for document in documents::split(text) {
+        read_document(&document, &mut found);
+    }
+    found.into_parts()
+}
+
+/// Reads one document into `found`.
+fn read_document(document: &documents::Document<'_>, found: &mut Found) {
+    let value = match read::value(document) {
+        Ok(value) => value,
+        Err(failure) => return found.fail(failure),
+    };
+    for item in decode::items(value) {
+        let line = document.line_of(&item.path);
+        match decode::object(item.value) {
+            Ok(None) => {}
+            Ok(Some((object, unknown_fields))) => found.manifests.push(Manifest {
+                file: found.file.clone(),
+                line,
+                object,
+                unknown_fields,
+            }),
+            Err(error) => {
+                let path = item.path.iter().chain(&error.path).cloned().collect::<Vec<_>>();
+                let (line, column) = read::position(document, &path);
+                found.fail(Failure {
+                    line,
+                    column,
+                    object: error.object,
+                    message: error.message,
+                });
+            }
+        }
+    }
+}
+
+/// What one call of [`parse`] has gathered.
+struct Found {
+    file: String,
+    manifests: Vec<Manifest>,
+    errors: Vec<ManifestError>,
+}
+
+/// A [`ManifestError`] before the file is known.
+struct Failure {
+    line: usize,
+    column: usize,
+    object: Option<String>,
+    message: String,
+}
+
+// === impl Failure ===
+
+impl Failure {
+    fn whole_text(message: String) -> Self {
+        Self {
+            line: 0,
+            column: 0,
+            object: None,
+            message,
+        }
+    }
+}
+
+// === impl Found ===
+
+impl Found {
+    fn new(file: &str) -> Self {
+        Self {
+            file: file.to_owned(),
+            manifests: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) {
+        let Failure {
+            line,
+            column,
+            object,
+            message,
+        } = failure;
+        self.errors.push(ManifestError {
+            file: self.file.clone(),
+            line,
+            column,
+            object,
+            message,
+        });
+    }
+
+    fn into_parts(self) -> (Vec<Manifest>, Vec<ManifestError>) {
+        (self.manifests, self.errors)
+    }
 }
