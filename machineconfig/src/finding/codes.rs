@@ -54,6 +54,20 @@ macro_rules! codes {
 }
 
 codes! {
+    UNREADABLE = 1001: "A file or a directory cannot be read.",
+        "Check that the path exists and that you may read it.";
+    TEXT_TOO_LARGE = 1002: "A file is longer than any set of objects needs to be.",
+        "Name the file that holds the objects, or split it.";
+    NOT_TEXT = 1003: "A file is not text, so it holds no YAML or JSON.",
+        "Name the file that holds the objects, saved as UTF-8.";
+    NO_MANIFESTS = 1004: "Nothing that could be an object was found.",
+        "Name the files or the directory that hold the objects; directories below are read with -R.";
+    MALFORMED = 1005: "A document is not well-formed, or not an object of the kind it says it is.",
+        "Correct the document at the line and column that are named.";
+    UNKNOWN_KIND = 1006: "An object is of a kind that is not known, and is left out.",
+        "Correct apiVersion and kind, or leave the object out.";
+    UNKNOWN_FIELD = 1007: "An object has a field that its kind does not have, and it is ignored.",
+        "Correct the spelling of the field, or remove it.";
     IGNITION_SYNTAX = 1101: "The Ignition config is not valid JSON.",
         "Correct the syntax at the place that is named.";
     IGNITION_TYPE = 1102: "A value in the Ignition config has the wrong JSON type.",
@@ -134,6 +148,10 @@ codes! {
         "Give the new contents their own verification.hash.";
     MERGED_INVALID = 1211: "MachineConfigs that are valid one by one contradict each other once merged.",
         "Remove one of the two definitions.";
+    POOL_NOT_FOUND = 6001: "The pool that is asked for is not in the input.",
+        "Ask for a pool that is named in the message, or give its MachineConfigs.";
+    NOT_ONE_OBJECT = 6002: "A file holds none or several of the objects of which it must hold one.",
+        "Leave exactly one such object in the file.";
 }
 
 impl Code {
