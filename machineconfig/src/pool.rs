@@ -8,16 +8,7 @@ use std::fmt;
 use crds::{MachineConfig, annotations};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
-use crate::{Code, Finding, finding::Severity};
-
-/// A selector is `{}`: taken literally it would mean every MachineConfig there is.
-pub const SELECTS_ALL: Code = Code(1250);
-/// A selector is not one that Kubernetes accepts.
-pub const INVALID_SELECTOR: Code = Code(1251);
-/// No MachineConfig is selected.
-pub const SELECTS_NOTHING: Code = Code(1252);
-/// The role label of a MachineConfig names no pool.
-pub const UNKNOWN_POOL: Code = Code(1253);
+use crate::{Code, Finding};
 
 /// A label key's name and a label value are at most this many characters (Kubernetes labels).
 const MAX_LABEL: usize = 63;
@@ -128,7 +119,7 @@ fn operator(
             problems.push(SelectorProblem {
                 path: format!("{path}.operator"),
                 message: format!("{other:?} is not an operator"),
-                remedy: "use In, NotIn, Exists or DoesNotExist".into(),
+                remedy: "Use In, NotIn, Exists or DoesNotExist.".into(),
             });
             return None;
         }
@@ -143,9 +134,9 @@ fn operator(
             path: format!("{path}.values"),
             message: format!("operator {} {rule}", expression.operator),
             remedy: if wants_values {
-                "list the values"
+                "List the values"
             } else {
-                "remove the values"
+                "Remove the values"
             }
             .into(),
         });
@@ -167,7 +158,7 @@ fn check_key(key: &str, path: &str, problems: &mut Vec<SelectorProblem>) {
     problems.push(SelectorProblem {
         path: path.to_owned(),
         message: format!("{key:?} is not a label key"),
-        remedy: "use name or dns.prefix/name, the name of at most 63 letters, digits, '-', '_' and '.'"
+        remedy: "Use name or dns.prefix/name, the name of at most 63 letters, digits, '-', '_' and '.'"
             .into(),
     });
 }
@@ -179,7 +170,7 @@ fn check_value(value: &str, path: &str, problems: &mut Vec<SelectorProblem>) {
     problems.push(SelectorProblem {
         path: path.to_owned(),
         message: format!("{value:?} is not a label value"),
-        remedy: "use at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
+        remedy: "Use at most 63 letters, digits, '-', '_' and '.', with a letter or digit at both ends"
             .into(),
     });
 }
@@ -212,20 +203,19 @@ impl SelectorProblem {
     /// The finding about a selector that is the field `field` of `object`, such as `spec.machineConfigSelector`.
     #[must_use]
     pub fn finding(self, object: &str, field: &str) -> Finding {
-        Finding {
-            code: INVALID_SELECTOR,
-            severity: Severity::Error,
-            object: object.to_owned(),
-            field: format!("{field}.{}", self.path),
-            message: self.message,
-            remedy: self.remedy,
-        }
+        Finding::error(
+            Code::POOL_SELECTOR,
+            object,
+            format!("{field}.{}", self.path),
+            self.message,
+        )
+        .remedy(self.remedy)
     }
 }
 
 impl fmt::Display for SelectorProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}; {}", self.path, self.message, self.remedy)
+        write!(f, "{}: {}", self.path, self.message)
     }
 }
 
@@ -246,43 +236,25 @@ pub fn machine_configs_for<'a>(
             .map(|p| p.finding(&object, FIELD))
             .collect::<Vec<_>>()
     })?;
-    let refuse = |code, message: &str, remedy: &str| {
-        Err(vec![Finding {
-            code,
-            severity: Severity::Error,
-            object: object.clone(),
-            field: FIELD.to_owned(),
-            message: message.to_owned(),
-            remedy: remedy.to_owned(),
-        }])
-    };
+    let refuse = |message: &str| Finding::error(Code::POOL_SELECTS_NOTHING, object.clone(), FIELD, message);
     if usable.is_empty() {
         let message = if selector.is_some() {
             "an empty selector selects nothing"
         } else {
-            "no selector is given"
+            "there is no selector"
         };
         let remedy = format!(
-            "select by label, such as matchLabels: {{{}: {pool}}}",
+            "Select by label, such as matchLabels: {{{}: {pool}}}.",
             annotations::ROLE
         );
-        let code = if selector.is_some() {
-            SELECTS_ALL
-        } else {
-            SELECTS_NOTHING
-        };
-        return refuse(code, message, &remedy);
+        return Err(vec![refuse(message).remedy(remedy)]);
     }
     let selected: Vec<_> = configs
         .iter()
         .filter(|config| usable.selects(config.metadata.labels.as_ref()))
         .collect();
     if selected.is_empty() {
-        return refuse(
-            SELECTS_NOTHING,
-            "selects no MachineConfig",
-            "give a MachineConfig whose labels it selects, or remove the pool",
-        );
+        return Err(vec![refuse("selects no MachineConfig")]);
     }
     Ok(selected)
 }
@@ -438,16 +410,20 @@ mod tests {
     fn a_pool_that_selects_nothing_is_refused_and_named() {
         let configs = [config("a", json!({"role": "worker"}))];
         let table = [
-            (None, SELECTS_NOTHING, "spec.machineConfigSelector"),
-            (Some(json!({})), SELECTS_ALL, "spec.machineConfigSelector"),
+            (None, Code::POOL_SELECTS_NOTHING, "spec.machineConfigSelector"),
+            (
+                Some(json!({})),
+                Code::POOL_SELECTS_NOTHING,
+                "spec.machineConfigSelector",
+            ),
             (
                 Some(json!({"matchLabels": {"role": "x"}})),
-                SELECTS_NOTHING,
+                Code::POOL_SELECTS_NOTHING,
                 "spec.machineConfigSelector",
             ),
             (
                 Some(json!({"matchLabels": {"role": "?"}})),
-                INVALID_SELECTOR,
+                Code::POOL_SELECTOR,
                 "spec.machineConfigSelector.matchLabels[role]",
             ),
         ];

@@ -148,6 +148,10 @@ codes! {
         "Give the new contents their own verification.hash.";
     MERGED_INVALID = 1211: "MachineConfigs that are valid one by one contradict each other once merged.",
         "Remove one of the two definitions.";
+    POOL_SELECTOR = 1212: "A label selector is one that Kubernetes does not accept.",
+        "Correct the selector at the place that is named.";
+    POOL_UNKNOWN = 1213: "A pool is named that does not exist.",
+        "Correct the name, or give the MachineConfigPool.";
     POOL_NOT_FOUND = 6001: "The pool that is asked for is not in the input.",
         "Ask for a pool that is named in the message, or give its MachineConfigs.";
     NOT_ONE_OBJECT = 6002: "A file holds none or several of the objects of which it must hold one.",
