@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use ignition::Problem;
 pub use ignition::Severity;
 
 mod codes;
@@ -67,6 +68,20 @@ impl Finding {
         )
     }
 
+    /// The finding about an Ignition config that is the field `root` of `object`: `spec.config` of a MachineConfig, empty when the
+    /// object is the config itself.
+    pub fn from_problem(object: impl Into<String>, root: &str, problem: &Problem) -> Self {
+        let path = problem.path.strip_prefix('$').unwrap_or(&problem.path);
+        let field = format!("{root}{path}");
+        Self::new(
+            problem.severity,
+            Code::from(problem.kind),
+            object.into(),
+            field.trim_start_matches('.').to_owned(),
+            problem.message.clone(),
+        )
+    }
+
     fn new(severity: Severity, code: Code, object: String, field: String, message: String) -> Self {
         let remedy = code
             .entry()
@@ -122,5 +137,37 @@ impl fmt::Display for Finding {
             write!(f, "; {}", self.remedy)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_of_a_config_becomes_a_finding_about_its_field() {
+        let problem = |path: &str| Problem {
+            path: path.into(),
+            kind: ignition::Kind::Mode,
+            severity: Severity::Error,
+            message: "mode 01777".into(),
+        };
+        let table = [
+            (
+                "$.storage.files[3].mode",
+                "spec.config",
+                "spec.config.storage.files[3].mode",
+            ),
+            ("$.storage.files[3].mode", "", "storage.files[3].mode"),
+            ("$", "spec.config", "spec.config"),
+            ("$", "", ""),
+        ];
+        for (path, root, field) in table {
+            let finding = Finding::from_problem("MachineConfig/x", root, &problem(path));
+            assert_eq!(finding.field, field);
+            assert_eq!(finding.code, Code::IGNITION_MODE);
+            assert_eq!(finding.remedy, Code::IGNITION_MODE.entry().unwrap().remedy);
+            assert!(finding.is_error());
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ignition::Kind;
+
 /// A stable error code, `MC` and four digits.
 ///
 /// MC10xx reading objects, MC11xx one MachineConfig, MC12xx rendering a pool, MC20xx changes a running node
@@ -163,6 +165,32 @@ impl Code {
     #[must_use]
     pub fn entry(self) -> Option<&'static Entry> {
         Self::ALL.iter().find(|entry| entry.code == self)
+    }
+}
+
+impl From<Kind> for Code {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Syntax => Code::IGNITION_SYNTAX,
+            Kind::Type => Code::IGNITION_TYPE,
+            Kind::Missing => Code::IGNITION_MISSING,
+            Kind::Version => Code::IGNITION_VERSION,
+            Kind::UnknownKey => Code::IGNITION_UNKNOWN_KEY,
+            Kind::Path => Code::IGNITION_PATH,
+            Kind::Duplicate => Code::IGNITION_DUPLICATE,
+            Kind::Mode => Code::IGNITION_MODE,
+            Kind::Url => Code::IGNITION_URL,
+            Kind::DataUrl => Code::IGNITION_DATA_URL,
+            Kind::Compression => Code::IGNITION_COMPRESSION,
+            Kind::TooLarge => Code::IGNITION_TOO_LARGE,
+            Kind::Hash => Code::IGNITION_HASH,
+            Kind::Unit => Code::IGNITION_UNIT,
+            Kind::Conflict => Code::IGNITION_CONFLICT,
+            Kind::User => Code::IGNITION_USER,
+            Kind::Deprecated => Code::IGNITION_DEPRECATED,
+            Kind::Untranslatable => Code::IGNITION_UNTRANSLATABLE,
+            Kind::Value => Code::IGNITION_VALUE,
+        }
     }
 }
 
