@@ -147,6 +147,11 @@ pub enum SeenContents {
         /// SHA-256.
         sha256: [u8; 32],
     },
+    /// Larger than any config can demand ([`ignition::contents::MAX_INFLATED`]): it differs, and was not read.
+    Oversize {
+        /// Size in bytes.
+        size: u64,
+    },
 }
 
 /// In which respect disk and config differ.
