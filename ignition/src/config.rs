@@ -1,16 +1,20 @@
 //! The config itself and its way in and out.
 
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use crate::{Invalid, Problem, Version, types};
+use crate::schema::v3;
+use crate::{Invalid, Merger, Problem, Version, encode, parse, translate, types, validate};
 
 /// An Ignition config, held as spec 3.5.0 whatever version it was read from.
 ///
 /// Invariant: every key is known to spec 3.5.0 in its exact spelling, every value has its type, there
-/// is no `null`, and `ignition.version` is `3.5.0`. Empty lists are kept (the reference tells an
-/// absent list from an empty one, `MCO render 2.7`) and are left out on output.
+/// is no `null`, no object is empty but as an entry of a list, and `ignition.version` is `3.5.0`. Empty
+/// lists are kept (the reference tells an absent list from an empty one, `MCO render 2.7`) and are left
+/// out on output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
+    /// An object, always.
     value: Value,
 }
 
@@ -35,39 +39,80 @@ impl Config {
     /// The config that says nothing: `{"ignition":{"version":"3.5.0"}}`.
     #[must_use]
     pub fn empty() -> Self {
-        todo!()
+        Self::from_map(Map::new())
     }
 
     /// Reads a config from JSON text: types, then validation at the declared version, then translation
     /// up to 3.5.0. All errors are collected.
     pub fn parse(json: &[u8]) -> Result<Parsed, Invalid> {
-        let _ = json;
-        todo!()
+        let value = parse::json(json)?;
+        Self::from_value(&value)
     }
 
     /// As [`Config::parse`], from a JSON value (the `spec.config` of a MachineConfig).
     pub fn from_value(value: &Value) -> Result<Parsed, Invalid> {
-        let _ = value;
-        todo!()
+        parse::config(value, parse::Validation::Full)
     }
 
     /// As [`Config::from_value`] without the validation: types and version only. For configs that are
     /// already in use, which must be left again even when they are broken.
     pub fn from_value_unvalidated(value: &Value) -> Result<Parsed, Invalid> {
-        let _ = value;
-        todo!()
+        parse::config(value, parse::Validation::None)
+    }
+
+    /// A config of fields that fit the table.
+    pub(crate) fn from_map(mut map: Map<String, Value>) -> Self {
+        let ignition = map.entry("ignition").or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(ignition) = ignition {
+            ignition.insert("version".to_owned(), Value::from(Version::LATEST.as_str()));
+        }
+        Self {
+            value: Value::Object(map),
+        }
+    }
+
+    /// The fields.
+    pub(crate) fn map(&self) -> &Map<String, Value> {
+        self.value
+            .as_object()
+            .expect("a config is an object by construction")
+    }
+
+    /// The fields, taken out.
+    pub(crate) fn into_map(self) -> Map<String, Value> {
+        match self.value {
+            Value::Object(map) => map,
+            _ => unreachable!("a config is an object by construction"),
+        }
+    }
+
+    /// Each file.
+    pub(crate) fn files_mut(&mut self) -> impl Iterator<Item = &mut Map<String, Value>> {
+        self.value
+            .pointer_mut("/storage/files")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object_mut)
     }
 
     /// Spec 3.5.0 validation (`Ignition spec 3.5`, section validation): every problem, warnings too.
     #[must_use]
     pub fn validate(&self) -> Vec<Problem> {
-        todo!()
+        validate::check(&v3::CONFIG, Version::LATEST.spec(), self.map())
     }
 
     /// File modes beyond 0777, which MachineConfigs may not use (MCO render 2.4).
     #[must_use]
     pub fn special_modes(&self) -> Vec<Problem> {
-        todo!()
+        validate::special_modes(self.map())
+    }
+
+    /// Sets `overwrite: true` on every file that does not say (`MCO render 2.5`, after the last merge).
+    pub fn default_overwrite(&mut self) {
+        for file in self.files_mut() {
+            file.entry("overwrite").or_insert(Value::Bool(true));
+        }
     }
 
     /// The config as a 3.5.0 JSON value (sorted keys).
@@ -79,25 +124,26 @@ impl Config {
     /// The typed view.
     #[must_use]
     pub fn typed(&self) -> types::Config {
-        todo!()
+        types::Config::deserialize(&self.value)
+            .expect("the table and the types hold the same fields, which a test shows")
     }
 
     /// Canonical JSON at 3.5.0: the reference's key order, nothing empty.
     #[must_use]
     pub fn to_json(&self) -> String {
-        todo!()
+        encode::to_json(&v3::CONFIG, self.map())
     }
 
     /// Canonical JSON at `version`, refusing what that version cannot say, with every reason.
     pub fn encode(&self, version: Version) -> Result<String, Invalid> {
-        let _ = version;
-        todo!()
+        translate::encode(self.map(), version)
     }
 
     /// Merges `child` over `self` by the spec's rules (`Ignition spec 3.5`, merging). The result may be invalid.
     #[must_use]
     pub fn merge(&self, child: &Config) -> Config {
-        let _ = child;
-        todo!()
+        let mut merger = Merger::new(self.clone());
+        merger.add(child.clone());
+        merger.finish()
     }
 }

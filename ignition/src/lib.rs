@@ -4,11 +4,20 @@
 //! spec version, which lists are keyed by what, and which are appended. A [`Config`] always holds spec
 //! [`Version::LATEST`] internally; [`Config::parse`] reads every version the reference reads, and
 //! [`Config::encode`] writes every version it serves.
+//!
+//! Many configs are merged by [`Merger`]. MachineConfigs are merged by [`Merger::add_overriding`], and
+//! [`Config::default_overwrite`] is called on the result (`MCO render 2.5`).
 
 mod config;
 pub mod contents;
+mod encode;
 mod merge;
+mod parse;
+mod path;
 mod problem;
+mod schema;
+mod translate;
+mod validate;
 mod version;
 
 pub use config::{Config, Parsed};

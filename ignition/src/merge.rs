@@ -1,30 +1,76 @@
 //! Merging by the key table, for any number of configs in linear time.
 
+mod node;
+
+use serde_json::{Map, Value};
+
 use crate::Config;
+use crate::schema::v3;
+use node::Part;
 
 /// Merges many configs one over the other, in time linear in their total size: keyed lists are
 /// indexed once and stay indexed between the children.
 #[derive(Debug)]
 pub struct Merger {
-    base: Config,
+    root: Part,
+    /// Whether an empty compression of a file stands for none in the result.
+    overriding: bool,
 }
 
 impl Merger {
     /// Starts with the undermost config.
     #[must_use]
     pub fn new(base: Config) -> Self {
-        Self { base }
+        Self {
+            root: Part::Whole(Value::Object(base.into_map())),
+            overriding: false,
+        }
     }
 
     /// Merges `child` over what is there. Same result as [`Config::merge`].
     pub fn add(&mut self, child: Config) {
-        let _ = child;
-        todo!()
+        self.root.merge(&v3::CONFIG, child.into_map());
+    }
+
+    /// As [`Merger::add`], but a file of `child` that says nothing of compression has none, even when the
+    /// file below it is compressed, and [`Merger::finish`] then leaves out every empty compression of a
+    /// file (`MCO render 2.5`).
+    pub fn add_overriding(&mut self, mut child: Config) {
+        self.overriding = true;
+        for file in child.files_mut() {
+            let contents = file
+                .entry("contents")
+                .or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(contents) = contents {
+                contents
+                    .entry("compression")
+                    .or_insert_with(|| Value::String(String::new()));
+            }
+        }
+        self.add(child);
     }
 
     /// The merged config.
     #[must_use]
     pub fn finish(self) -> Config {
-        self.base
+        let mut config = Config::from_map(self.root.close_map());
+        if self.overriding {
+            for file in config.files_mut() {
+                drop_empty_compression(file);
+            }
+        }
+        config
+    }
+}
+
+fn drop_empty_compression(file: &mut Map<String, Value>) {
+    let Some(Value::Object(contents)) = file.get_mut("contents") else {
+        return;
+    };
+    if contents.get("compression").and_then(Value::as_str) == Some("") {
+        contents.remove("compression");
+    }
+    if contents.is_empty() {
+        file.remove("contents");
     }
 }

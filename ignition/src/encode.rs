@@ -1,0 +1,132 @@
+//! Writing: canonical JSON in the reference's key order, with the reference's omissions and escapes.
+//!
+//! Absent fields, empty lists, and objects that hold nothing but such are left out, except as entries
+//! of a list. Strings are escaped as Go's encoder does it for HTML.
+
+use serde_json::{Map, Value};
+
+use crate::schema::{Kind, Object, Presence};
+
+/// The JSON text of an object of the table.
+pub(crate) fn to_json(object: &'static Object, map: &Map<String, Value>) -> String {
+    let mut out = String::with_capacity(estimate(map));
+    write_object(object, map, &mut out);
+    out
+}
+
+/// A lower bound of the text's length, so that large contents are copied once.
+fn estimate(map: &Map<String, Value>) -> usize {
+    map.iter()
+        .map(|(key, value)| key.len() + 4 + estimate_value(value))
+        .sum()
+}
+
+fn estimate_value(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 2,
+        Value::Array(items) => items.iter().map(|item| estimate_value(item) + 1).sum(),
+        Value::Object(map) => estimate(map),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 5,
+    }
+}
+
+fn write_object(object: &'static Object, map: &Map<String, Value>, out: &mut String) {
+    out.push('{');
+    let mut first = true;
+    for field in object.fields {
+        let Some(value) = map.get(field.name) else {
+            continue;
+        };
+        if is_omitted(field.kind, field.presence, value) {
+            continue;
+        }
+        if !first {
+            out.push(',');
+        }
+        first = false;
+        write_string(field.name, out);
+        out.push(':');
+        write_value(field.kind, value, out);
+    }
+    out.push('}');
+}
+
+/// Whether the reference leaves the field out: an empty list, or an object by value of nothing else.
+fn is_omitted(kind: Kind, presence: Presence, value: &Value) -> bool {
+    match (kind, value) {
+        (Kind::Texts(_) | Kind::Objects(..), Value::Array(items)) => items.is_empty(),
+        (Kind::Object(object), Value::Object(map)) => presence == Presence::NonZero && is_empty(object, map),
+        (_, value) => value.is_null(),
+    }
+}
+
+fn is_empty(object: &'static Object, map: &Map<String, Value>) -> bool {
+    object.fields.iter().all(|field| match map.get(field.name) {
+        None => true,
+        Some(value) => is_omitted(field.kind, field.presence, value),
+    })
+}
+
+fn write_value(kind: Kind, value: &Value, out: &mut String) {
+    match (kind, value) {
+        (Kind::Object(object), Value::Object(map)) => write_object(object, map, out),
+        (Kind::Objects(object, _), Value::Array(items)) => {
+            write_list(items, out, |item, out| {
+                write_value(Kind::Object(object), item, out)
+            });
+        }
+        (Kind::Texts(_), Value::Array(items)) => {
+            write_list(items, out, |item, out| write_value(Kind::Text, item, out));
+        }
+        (_, Value::String(text)) => write_string(text, out),
+        (_, Value::Number(number)) => out.push_str(&number.to_string()),
+        (_, Value::Bool(set)) => out.push_str(if *set { "true" } else { "false" }),
+        (_, Value::Null | Value::Array(_) | Value::Object(_)) => out.push_str("null"),
+    }
+}
+
+fn write_list(items: &[Value], out: &mut String, write: impl Fn(&Value, &mut String)) {
+    out.push('[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        write(item, out);
+    }
+    out.push(']');
+}
+
+/// A JSON string as the reference's encoder writes it: `<`, `>`, `&`, U+2028, U+2029 and control
+/// characters as `\uXXXX`; only `\n`, `\r`, `\t`, `\"` and `\\` short.
+pub(crate) fn write_string(text: &str, out: &mut String) {
+    out.push('"');
+    let mut copied = 0;
+    for (i, c) in text.char_indices() {
+        if !needs_escape(c) {
+            continue;
+        }
+        out.push_str(&text[copied..i]);
+        copied = i + c.len_utf8();
+        write_escape(c, out);
+    }
+    out.push_str(&text[copied..]);
+    out.push('"');
+}
+
+fn needs_escape(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '\\' | '<' | '>' | '&' | '\u{0}'..='\u{1f}' | '\u{2028}' | '\u{2029}'
+    )
+}
+
+fn write_escape(c: char, out: &mut String) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        '\n' => out.push_str("\\n"),
+        '\r' => out.push_str("\\r"),
+        '\t' => out.push_str("\\t"),
+        other => out.push_str(&format!("\\u{:04x}", u32::from(other))),
+    }
+}

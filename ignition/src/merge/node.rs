@@ -1,0 +1,391 @@
+//! An object while it is being merged: its fields taken apart, the entries of its keyed lists indexed.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slotted;
+
+use serde_json::{Map, Value};
+
+use crate::schema::{Key, Kind, List, Object};
+
+/// An object of the merged config: as it came, or opened because a second one met it.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// As it came.
+    Whole(Value),
+    /// Taken apart.
+    Open(Box<Node>),
+}
+
+/// An opened object.
+#[derive(Debug)]
+pub(super) struct Node {
+    object: &'static Object,
+    /// One slot per field of the object, in its order.
+    slots: Vec<Option<Slot>>,
+    /// Per key space, where the first entry of a key stands.
+    index: HashMap<&'static str, HashMap<String, Place>>,
+}
+
+/// What a field holds.
+#[derive(Debug)]
+enum Slot {
+    Scalar(Value),
+    Object(Part),
+    Append(Vec<Value>),
+    Keyed(Keyed),
+}
+
+/// A keyed list.
+#[derive(Debug, Default)]
+struct Keyed {
+    entries: Vec<Entry>,
+    /// How many entries are not gone.
+    live: usize,
+}
+
+/// An entry of a keyed list.
+#[derive(Debug)]
+struct Entry {
+    /// `None` once the entry is gone; its place stays, so that the others keep theirs.
+    part: Option<Part>,
+    /// The next entry with the same key in the same space. Only configs that were not validated have one.
+    next: Option<Place>,
+}
+
+/// Where an entry of a keyed list stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The field, by its position in the object.
+    field: usize,
+    /// The entry, by its position in the list.
+    entry: usize,
+}
+
+/// An entry of a child's keyed list.
+struct Arrival {
+    field: usize,
+    space: &'static str,
+    key: String,
+    value: Value,
+    /// Whether the parent's same list has this key.
+    known: bool,
+}
+
+impl Part {
+    /// Merges a child's object over this one, field by field.
+    pub(super) fn merge(&mut self, object: &'static Object, child: Map<String, Value>) {
+        if let Part::Whole(value) = self {
+            *self = Part::Open(Box::new(Node::open(object, into_map(std::mem::take(value)))));
+        }
+        match self {
+            Part::Open(node) => node.merge(child),
+            Part::Whole(_) => unreachable!("it was opened above"),
+        }
+    }
+
+    /// The object as a JSON map.
+    pub(super) fn close_map(self) -> Map<String, Value> {
+        into_map(self.close())
+    }
+
+    fn close(self) -> Value {
+        match self {
+            Part::Whole(value) => value,
+            Part::Open(node) => Value::Object(node.close()),
+        }
+    }
+
+    /// Whether this is an object that says nothing at all, so that a child replaces rather than meets it.
+    fn is_void(&self) -> bool {
+        match self {
+            Part::Whole(_) => false,
+            Part::Open(node) => node.slots.iter().all(Option::is_none),
+        }
+    }
+}
+
+fn into_map(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        // The tree fits the table: where an object is expected, there is one.
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+impl Node {
+    fn open(object: &'static Object, mut map: Map<String, Value>) -> Self {
+        let slots = object.fields.iter().map(|_| None).collect();
+        let mut node = Node {
+            object,
+            slots,
+            index: HashMap::new(),
+        };
+        for (i, field) in object.fields.iter().enumerate() {
+            if let Some(value) = map.remove(field.name) {
+                node.put(i, value);
+            }
+        }
+        node
+    }
+
+    fn close(self) -> Map<String, Value> {
+        let mut map = Map::new();
+        for (field, slot) in self.object.fields.iter().zip(self.slots) {
+            let value = match slot {
+                None => continue,
+                Some(Slot::Object(part)) if part.is_void() => continue,
+                Some(Slot::Object(part)) => part.close(),
+                Some(Slot::Scalar(value)) => value,
+                Some(Slot::Append(items)) => Value::Array(items),
+                Some(Slot::Keyed(list)) => Value::Array(
+                    list.entries
+                        .into_iter()
+                        .filter_map(|e| e.part)
+                        .map(Part::close)
+                        .collect(),
+                ),
+            };
+            map.insert(field.name.to_owned(), value);
+        }
+        map
+    }
+
+    /// Sets a field that is not set.
+    fn put(&mut self, i: usize, value: Value) {
+        let field = &self.object.fields[i];
+        self.slots[i] = Some(match (field.kind, value) {
+            (Kind::Object(_), value) => Slot::Object(Part::Whole(value)),
+            (Kind::Texts(list) | Kind::Objects(_, list), Value::Array(items)) => {
+                match (list, field.space()) {
+                    (List::Append, _) | (_, None) => Slot::Append(items),
+                    (List::Keyed | List::Shared(_), Some(space)) => {
+                        self.slots[i] = Some(Slot::Keyed(Keyed::default()));
+                        for item in items {
+                            let key = self.key(i, &item);
+                            self.push(i, space, key, item);
+                        }
+                        return;
+                    }
+                }
+            }
+            (_, value) => Slot::Scalar(value),
+        });
+    }
+
+    fn key(&self, i: usize, item: &Value) -> String {
+        match (self.object.fields[i].kind, item) {
+            (Kind::Objects(object, _), Value::Object(map)) => object.key_of(map).into_owned(),
+            (_, item) => item.as_str().unwrap_or_default().to_owned(),
+        }
+    }
+
+    /// Appends an entry to a keyed list.
+    fn push(&mut self, field: usize, space: &'static str, key: String, value: Value) {
+        let slot = self.slots[field].get_or_insert_with(|| Slot::Keyed(Keyed::default()));
+        let Slot::Keyed(list) = slot else {
+            unreachable!("the table says the field is a keyed list")
+        };
+        let place = Place {
+            field,
+            entry: list.entries.len(),
+        };
+        let next = match self.index.entry(space).or_default().entry(key) {
+            Slotted::Vacant(first) => {
+                first.insert(place);
+                None
+            }
+            Slotted::Occupied(mut first) => Some(first.insert(place)),
+        };
+        list.entries.push(Entry {
+            part: Some(Part::Whole(value)),
+            next,
+        });
+        list.live += 1;
+    }
+
+    fn entry(&mut self, place: Place) -> &mut Entry {
+        match &mut self.slots[place.field] {
+            Some(Slot::Keyed(list)) => &mut list.entries[place.entry],
+            _ => unreachable!("the index holds places of keyed lists only"),
+        }
+    }
+
+    fn merge(&mut self, mut child: Map<String, Value>) {
+        let mut arrivals = Vec::new();
+        for (i, field) in self.object.fields.iter().enumerate() {
+            let value = child.remove(field.name);
+            match (field.kind, field.space()) {
+                (Kind::Text | Kind::Int | Kind::Bool, _) => {
+                    if value.is_some() {
+                        self.slots[i] = value.map(Slot::Scalar);
+                    }
+                }
+                (Kind::Object(object), _) => self.merge_object(i, object, value),
+                (Kind::Texts(_) | Kind::Objects(..), None) => self.merge_append(i, value),
+                (Kind::Texts(_) | Kind::Objects(..), Some(space)) => {
+                    self.announce(i, space, value, &mut arrivals);
+                }
+            }
+        }
+        self.merge_keyed(arrivals);
+    }
+
+    fn merge_object(&mut self, i: usize, object: &'static Object, value: Option<Value>) {
+        match (&mut self.slots[i], value) {
+            (Some(Slot::Object(part)), Some(Value::Object(map))) => {
+                part.merge(object, map);
+                if part.is_void() {
+                    self.slots[i] = None;
+                }
+            }
+            (_, Some(value)) => self.put(i, value),
+            (_, None) => {}
+        }
+    }
+
+    fn merge_append(&mut self, i: usize, value: Option<Value>) {
+        match (&mut self.slots[i], value) {
+            (Some(Slot::Append(items)), Some(Value::Array(more))) => items.extend(more),
+            (_, Some(value)) => self.put(i, value),
+            (_, None) => {}
+        }
+        // Two lists of nothing are no list.
+        if matches!(&self.slots[i], Some(Slot::Append(items)) if items.is_empty()) {
+            self.slots[i] = None;
+        }
+    }
+
+    /// Notes the entries of a child's keyed list.
+    fn announce(&mut self, i: usize, space: &'static str, value: Option<Value>, arrivals: &mut Vec<Arrival>) {
+        let items = match value {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        };
+        let is_empty = match &self.slots[i] {
+            Some(Slot::Keyed(list)) => list.live == 0,
+            _ => true,
+        };
+        // Two lists of nothing are no list.
+        if is_empty && items.is_empty() {
+            self.slots[i] = None;
+        }
+        for value in items {
+            let key = self.key(i, &value);
+            let known = self.has(i, space, &key);
+            arrivals.push(Arrival {
+                field: i,
+                space,
+                key,
+                value,
+                known,
+            });
+        }
+    }
+
+    /// Whether the list has an entry of this key.
+    fn has(&mut self, field: usize, space: &'static str, key: &str) -> bool {
+        let mut next = self.index.get(space).and_then(|keys| keys.get(key)).copied();
+        while let Some(place) = next {
+            if place.field == field {
+                return true;
+            }
+            next = self.entry(place).next;
+        }
+        false
+    }
+
+    /// Merges a child's keyed lists: an entry meets the parent's of the same key in the same list in
+    /// place, removes the parent's in another list of the space, and is appended when the list has none.
+    fn merge_keyed(&mut self, arrivals: Vec<Arrival>) {
+        // When the child has a key twice, which only an unvalidated one has, its last entry counts.
+        let mut last: HashMap<(&'static str, &str), usize> = HashMap::with_capacity(arrivals.len());
+        for (i, arrival) in arrivals.iter().enumerate() {
+            last.insert((arrival.space, &arrival.key), i);
+        }
+        let counts: Vec<bool> = (arrivals.iter().enumerate())
+            .map(|(i, arrival)| last.get(&(arrival.space, arrival.key.as_str())) == Some(&i))
+            .collect();
+        let mut fresh = Vec::new();
+        for (mut arrival, counts) in arrivals.into_iter().zip(counts) {
+            // An unknown one may still meet entries of the space's other lists.
+            if counts && arrival.known {
+                self.settle(&mut arrival);
+            } else if counts {
+                self.displace(&arrival);
+            }
+            if !arrival.known {
+                fresh.push(arrival);
+            }
+        }
+        for arrival in fresh {
+            self.push(arrival.field, arrival.space, arrival.key, arrival.value);
+        }
+    }
+
+    /// Lets an arrival meet the parent's entries of its key.
+    fn settle(&mut self, arrival: &mut Arrival) {
+        let keys = self.index.entry(arrival.space).or_default();
+        let mut next = keys.remove(&arrival.key);
+        let deletes = self.deletes(arrival);
+        let mut met = Vec::new();
+        while let Some(place) = next {
+            next = self.entry(place).next;
+            if place.field == arrival.field && !deletes {
+                met.push(place);
+            } else {
+                self.bury(place);
+            }
+        }
+        let Some(&first) = met.first() else { return };
+        self.index
+            .entry(arrival.space)
+            .or_default()
+            .insert(arrival.key.clone(), first);
+        let Kind::Objects(object, _) = self.object.fields[arrival.field].kind else {
+            return;
+        };
+        let mut child = into_map(std::mem::take(&mut arrival.value));
+        for (i, place) in met.iter().enumerate() {
+            let next = met.get(i + 1).copied();
+            let map = if next.is_some() {
+                child.clone()
+            } else {
+                std::mem::take(&mut child)
+            };
+            let entry = self.entry(*place);
+            entry.next = next;
+            if let Some(part) = &mut entry.part {
+                part.merge(object, map);
+            }
+        }
+    }
+
+    /// Removes the parent's entries of an arrival's key, which all stand in other lists of its space.
+    fn displace(&mut self, arrival: &Arrival) {
+        let mut next = self
+            .index
+            .get_mut(arrival.space)
+            .and_then(|keys| keys.remove(&arrival.key));
+        while let Some(place) = next {
+            next = self.entry(place).next;
+            self.bury(place);
+        }
+    }
+
+    /// Whether an arrival deletes what it meets: an HTTP header without a value.
+    fn deletes(&self, arrival: &Arrival) -> bool {
+        match (self.object.fields[arrival.field].kind, &arrival.value) {
+            (Kind::Objects(object, _), Value::Object(map)) => {
+                object.key == Key::Header && !map.contains_key("value")
+            }
+            _ => false,
+        }
+    }
+
+    fn bury(&mut self, place: Place) {
+        if let Some(Slot::Keyed(list)) = &mut self.slots[place.field] {
+            list.entries[place.entry].part = None;
+            list.live -= 1;
+        }
+    }
+}

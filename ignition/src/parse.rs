@@ -1,0 +1,277 @@
+//! Reading: JSON text or value into a tree that fits the key table, with every fault collected.
+//!
+//! The rules are those of Go's JSON decoder, by which the reference reads: keys in any letter case,
+//! `null` is absence, numbers of integer fields are written as integers.
+
+mod version;
+
+use serde_json::{Map, Number, Value};
+
+use crate::path::Path;
+use crate::problem::{Kind as Fault, Problem, Severity};
+use crate::schema::{Field, Kind, Object, Presence, v3};
+use crate::version::Spec;
+use crate::{Config, Invalid, Parsed, translate, validate};
+
+/// How much of a config is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Validation {
+    /// Everything.
+    Full,
+    /// Version and types only.
+    None,
+}
+
+/// The JSON value of a config's text.
+pub(crate) fn json(text: &[u8]) -> Result<Value, Invalid> {
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return Err(refused(
+            Fault::Syntax,
+            "the config is empty: write at least its ignition.version".to_owned(),
+        ));
+    }
+    serde_json::from_slice(text).map_err(|error| refused(Fault::Syntax, format!("not JSON: {error}")))
+}
+
+/// Reads a config: version, types, validation at its version, translation up.
+pub(crate) fn config(value: &Value, validation: Validation) -> Result<Parsed, Invalid> {
+    let spec = version::declared(value)?;
+    let (config, problems) = if spec.is_v2() {
+        translate::v2::read(value, spec, validation)?
+    } else {
+        let (map, mut problems) = read(&v3::CONFIG, spec, value);
+        if validation == Validation::Full && !is_refused(&problems) {
+            problems.extend(validate::check(&v3::CONFIG, spec, &map));
+        }
+        (map, problems)
+    };
+    if is_refused(&problems) {
+        return Err(Invalid { problems });
+    }
+    Ok(Parsed {
+        config: Config::from_map(config),
+        declared: spec.to_string(),
+        warnings: problems,
+    })
+}
+
+fn is_refused(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == Severity::Error)
+}
+
+fn refused(kind: Fault, message: String) -> Invalid {
+    Invalid {
+        problems: vec![Problem {
+            path: Path::Root.to_string(),
+            kind,
+            severity: Severity::Error,
+            message,
+        }],
+    }
+}
+
+/// Reads `value` as an object of the table at `spec`.
+///
+/// What does not fit is left out of the result and reported: as an error when of the wrong type, as a
+/// warning when the key is unknown or newer than `spec`.
+pub(crate) fn read(object: &'static Object, spec: Spec, value: &Value) -> (Map<String, Value>, Vec<Problem>) {
+    let mut reader = Reader {
+        spec,
+        problems: Vec::new(),
+    };
+    let map = match value {
+        Value::Object(map) => reader.object(object, map, &Path::Root),
+        Value::Null => Map::new(),
+        other => {
+            reader.wrong_type(&Path::Root, "an object", other);
+            Map::new()
+        }
+    };
+    (map, reader.problems)
+}
+
+struct Reader {
+    spec: Spec,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn object(
+        &mut self,
+        object: &'static Object,
+        map: &Map<String, Value>,
+        path: &Path,
+    ) -> Map<String, Value> {
+        let mut out = Map::new();
+        for (key, value) in map {
+            let Some(field) = object.field(key) else {
+                self.warn(
+                    &path.field(key),
+                    format!("unknown key of a {}, ignored", object.name),
+                );
+                continue;
+            };
+            if field.since > self.spec {
+                self.warn(
+                    &path.field(key),
+                    format!(
+                        "known only from version {} on, ignored: the config declares {}",
+                        field.since, self.spec
+                    ),
+                );
+                continue;
+            }
+            if key != field.name && map.contains_key(field.name) {
+                self.warn(&path.field(key), format!("ignored in favour of {:?}", field.name));
+                continue;
+            }
+            if let Some(value) = self.field(field, value, &path.field(field.name)) {
+                out.insert(field.name.to_owned(), value);
+            }
+        }
+        for field in object.fields {
+            if field.presence == Presence::Always && field.since <= self.spec && !out.contains_key(field.name)
+            {
+                out.insert(field.name.to_owned(), zero(field.kind));
+            }
+        }
+        out
+    }
+
+    /// The value of a field; `None` when it is absent, or not of its type.
+    fn field(&mut self, field: &'static Field, value: &Value, path: &Path) -> Option<Value> {
+        if value.is_null() {
+            return None;
+        }
+        let read = match (field.kind, value) {
+            (Kind::Text, Value::String(_)) | (Kind::Bool, Value::Bool(_)) => value.clone(),
+            (Kind::Int, Value::Number(number)) => self.integer(number, path)?,
+            (Kind::Object(object), Value::Object(map)) => Value::Object(self.object(object, map, path)),
+            (Kind::Texts(_), Value::Array(items)) => Value::Array(self.texts(items, path)),
+            (Kind::Objects(object, _), Value::Array(items)) => {
+                Value::Array(self.objects(object, items, path))
+            }
+            (
+                Kind::Text | Kind::Int | Kind::Bool | Kind::Object(_) | Kind::Texts(_) | Kind::Objects(..),
+                _,
+            ) => {
+                self.wrong_type(path, expected(field.kind), value);
+                return None;
+            }
+        };
+        (field.presence != Presence::NonZero || !is_zero(&read)).then_some(read)
+    }
+
+    fn texts(&mut self, items: &[Value], path: &Path) -> Vec<Value> {
+        let mut out = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            match item {
+                Value::String(_) => out.push(item.clone()),
+                Value::Null => out.push(Value::String(String::new())),
+                other => self.wrong_type(&path.index(i), "a string", other),
+            }
+        }
+        out
+    }
+
+    fn objects(&mut self, object: &'static Object, items: &[Value], path: &Path) -> Vec<Value> {
+        let mut out = Vec::with_capacity(items.len());
+        for (i, item) in items.iter().enumerate() {
+            match item {
+                Value::Object(map) => out.push(Value::Object(self.object(object, map, &path.index(i)))),
+                Value::Null => out.push(Value::Object(self.object(object, &Map::new(), &path.index(i)))),
+                other => self.wrong_type(&path.index(i), "an object", other),
+            }
+        }
+        out
+    }
+
+    fn integer(&mut self, number: &Number, path: &Path) -> Option<Value> {
+        if number.is_i64() {
+            return Some(Value::Number(number.clone()));
+        }
+        let message = if number.is_u64() {
+            format!("{number} is out of range, a whole number of 64 bits is needed")
+        } else {
+            format!("{number} is not a whole number")
+        };
+        self.problems.push(Problem {
+            path: path.to_string(),
+            kind: Fault::Type,
+            severity: Severity::Error,
+            message,
+        });
+        None
+    }
+
+    fn wrong_type(&mut self, path: &Path, expected: &str, found: &Value) {
+        let hint = match (expected, found) {
+            ("a whole number", Value::String(_)) => {
+                ": write it without quotes, and a mode in decimal (0644 is 420)"
+            }
+            ("a boolean", Value::String(_)) => ": write true or false without quotes",
+            (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => "",
+            (_, Value::Array(_) | Value::Object(_)) => "",
+        };
+        self.problems.push(Problem {
+            path: path.to_string(),
+            kind: Fault::Type,
+            severity: Severity::Error,
+            message: format!("{expected} is needed, not {}{hint}", type_name(found)),
+        });
+    }
+
+    fn warn(&mut self, path: &Path, message: String) {
+        self.problems.push(Problem {
+            path: path.to_string(),
+            kind: Fault::UnknownKey,
+            severity: Severity::Warning,
+            message,
+        });
+    }
+}
+
+/// Whether a value is one that Go would take for never set: zero, or an object of nothing.
+pub(crate) fn is_zero(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(set) => !set,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        // An empty list is not an absent one (`MCO render 2.7`).
+        Value::Array(_) => false,
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+fn zero(kind: Kind) -> Value {
+    match kind {
+        Kind::Text => Value::String(String::new()),
+        Kind::Int => Value::from(0),
+        Kind::Bool => Value::Bool(false),
+        Kind::Object(_) => Value::Object(Map::new()),
+        Kind::Texts(_) | Kind::Objects(..) => Value::Array(Vec::new()),
+    }
+}
+
+fn expected(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "a string",
+        Kind::Int => "a whole number",
+        Kind::Bool => "a boolean",
+        Kind::Object(_) => "an object",
+        Kind::Texts(_) => "a list of strings",
+        Kind::Objects(..) => "a list of objects",
+    }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

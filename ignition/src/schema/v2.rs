@@ -1,0 +1,1 @@
+//! The table of the 2.x specs.
