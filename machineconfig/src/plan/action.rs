@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crds::machine_configuration::{
+    NodeDisruptionPolicyAction, NodeDisruptionPolicyActionType as ActionType, ServiceAction,
+};
 use serde::{Deserialize, Serialize};
 
 /// How much a change disturbs a node, least first.
@@ -82,6 +85,28 @@ impl fmt::Display for Action {
             Action::Special => f.write_str("Special"),
             Action::Reboot => f.write_str("Reboot"),
             Action::None => f.write_str("None"),
+        }
+    }
+}
+
+impl From<&NodeDisruptionPolicyAction> for Action {
+    /// An action of a policy. A reload or restart of nothing becomes a reboot: what was meant cannot be known, and a reboot picks up
+    /// every change. ([`crate::policy::check`] refuses it where a user can be told.)
+    fn from(action: &NodeDisruptionPolicyAction) -> Self {
+        let service =
+            |service: &Option<ServiceAction>| service.as_ref().map(|service| service.service_name.clone());
+        match action.type_ {
+            ActionType::Reboot => Action::Reboot,
+            ActionType::Drain => Action::Drain,
+            ActionType::Reload => {
+                service(&action.reload).map_or(Action::Reboot, |service| Action::Reload { service })
+            }
+            ActionType::Restart => {
+                service(&action.restart).map_or(Action::Reboot, |service| Action::Restart { service })
+            }
+            ActionType::DaemonReload => Action::DaemonReload,
+            ActionType::None => Action::None,
+            ActionType::Special => Action::Special,
         }
     }
 }
