@@ -1,1 +1,3 @@
-//! End to end checks against real parts, and the vectors
+//! End to end checks against real parts, and the vectors.
+
+pub mod vectors;
