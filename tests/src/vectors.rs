@@ -2,8 +2,13 @@
 
 mod cases;
 mod checks;
+mod convert;
 mod deviations;
 mod mentions;
+mod plan;
+mod reconcile;
+mod render;
+mod sourceless;
 
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -28,7 +33,16 @@ const STACK: usize = 64 << 20;
 type Compare = fn(&Case, &mut Checks<'_>) -> Result<()>;
 
 /// The families that have code. Those of other names are reported as not covered.
-const FAMILIES: [(&str, Compare); 0] = [];
+const FAMILIES: [(&str, Compare); 8] = [
+    ("actions", plan::actions),
+    ("blame", reconcile::blame),
+    ("convert", convert::compare),
+    ("disruption-policy", plan::disruption_policy),
+    ("reconcilable", reconcile::reconcilable),
+    ("registries", plan::registries),
+    ("render", render::compare),
+    ("render-errors", render::compare),
+];
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -9,14 +9,53 @@ use serde::Deserialize;
 
 /// A rule by which an answer of ours may differ. Its condition, in terms of a case's data, is checked where the family is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rule {}
+pub(crate) enum Rule {
+    /// A change of actions that the reference lists repeatedly.
+    ActionsOnce,
+    /// The reference blames a MachineConfig that does not change.
+    BlameByProvenance,
+    /// The current config can be read but is invalid.
+    BrokenConfigIsLeft,
+    /// The converter is given a 2.x config.
+    ConvertFrom2x,
+    /// A file has neither contents nor an overwrite of its own.
+    FileWithoutContents,
+    /// A LUKS volume with `cex`, at a version below 3.5.
+    LuksCex,
+    /// A path that begins, as text, with the mount path of a file system, at 2.2.
+    MountPathComponents,
+    /// A registries.conf that is compressed.
+    RegistriesGzip,
+    /// A policy entry that cannot do what it says.
+    UnusablePolicy,
+}
 
 impl Rule {
-    const ALL: [Rule; 0] = [];
+    const ALL: [Rule; 9] = [
+        Rule::ActionsOnce,
+        Rule::BlameByProvenance,
+        Rule::BrokenConfigIsLeft,
+        Rule::ConvertFrom2x,
+        Rule::FileWithoutContents,
+        Rule::LuksCex,
+        Rule::MountPathComponents,
+        Rule::RegistriesGzip,
+        Rule::UnusablePolicy,
+    ];
 
     /// The name in the file.
     pub(crate) fn name(self) -> &'static str {
-        match self {}
+        match self {
+            Rule::ActionsOnce => "actions-once",
+            Rule::BlameByProvenance => "blame-by-provenance",
+            Rule::BrokenConfigIsLeft => "broken-config-is-left",
+            Rule::ConvertFrom2x => "convert-from-2x",
+            Rule::FileWithoutContents => "file-without-contents",
+            Rule::LuksCex => "luks-cex",
+            Rule::MountPathComponents => "mount-path-components",
+            Rule::RegistriesGzip => "registries-gzip",
+            Rule::UnusablePolicy => "unusable-policy",
+        }
     }
 }
 

@@ -1,0 +1,56 @@
+//! Files without `contents.source`, which the reference makes invalid by filling in `overwrite: true` (see the rule
+//! `file-without-contents`): which MachineConfig holds one, and whether ours refuses it by name.
+
+use crds::MachineConfig;
+use serde_json::Value;
+
+use super::checks::Checks;
+
+/// A file that has no `contents.source`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Sourceless {
+    /// The MachineConfig it is in.
+    pub(super) config: String,
+    /// Its path.
+    pub(super) path: String,
+}
+
+/// The files of 3.x configs that have neither source nor an `overwrite` of their own.
+pub(super) fn in_configs(configs: &[MachineConfig]) -> Vec<Sourceless> {
+    let mut found = Vec::new();
+    for config in configs {
+        let Some(ignition) = &config.spec.config else {
+            continue;
+        };
+        let version = ignition
+            .pointer("/ignition/version")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let files = ignition.pointer("/storage/files").and_then(Value::as_array);
+        for file in files.into_iter().flatten().filter(|_| version.starts_with("3.")) {
+            let absent = |pointer: &str| file.pointer(pointer).is_none_or(Value::is_null);
+            if absent("/contents/source") && absent("/overwrite") {
+                let path = file.pointer("/path").and_then(Value::as_str).unwrap_or_default();
+                let name = config.metadata.name.clone().unwrap_or_default();
+                found.push(Sourceless {
+                    config: name,
+                    path: path.to_owned(),
+                });
+            }
+        }
+    }
+    found
+}
+
+/// Ours must refuse, and name one of the MachineConfigs with its file.
+pub(super) fn refused<T>(what: &str, files: &[Sourceless], ours: Result<T, &str>, checks: &mut Checks<'_>) {
+    match ours {
+        Ok(_) => checks.differs(format!("{what}: accepted, although no node can apply {files:?}")),
+        Err(message) => {
+            let named = |file: &Sourceless| message.contains(&file.config) && message.contains(&file.path);
+            if !files.iter().any(named) {
+                checks.differs(format!("{what}: our message names none of {files:?}: {message}"));
+            }
+        }
+    }
+}
