@@ -83,7 +83,7 @@ fn compare(key: &str, old: &Registry, new: &Registry, reasons: &mut Vec<String>)
                 if now.pull_from_mirror != mirror.pull_from_mirror && now.pull_from_mirror != DIGEST_ONLY =>
             {
                 reasons.push(format!(
-                    "registry {key}: mirror {location} is no longer for digests only"
+                    "registry {key}: pull-from-mirror of mirror {location} changed"
                 ));
             }
             Some(_) => {}

@@ -7,7 +7,7 @@ use ignition::Kind;
 /// A stable error code, `MC` and four digits.
 ///
 /// MC10xx reading objects, MC11xx one MachineConfig, MC12xx rendering a pool, MC20xx changes a running node
-/// refuses, MC30xx policies, MC40xx drift, MC50xx server, MC60xx command line. A number once given is never
+/// refuses, MC30xx policies and plans, MC40xx drift, MC50xx server, MC60xx command line. A number once given is never
 /// given to another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
@@ -154,6 +154,50 @@ codes! {
         "Correct the selector at the place that is named.";
     POOL_UNKNOWN = 1213: "A pool is named that does not exist.",
         "Correct the name, or give the MachineConfigPool.";
+    POLICY_PATH = 3001: "A disruption policy is for a path that it can never match.",
+        "Write the absolute path of a file, or of a directory other than the root.";
+    POLICY_PATH_UNCLEAN = 3002: "A disruption policy is for a path that is not in its shortest form.",
+        "Write the path without //, . and .. parts or a trailing slash.";
+    POLICY_ALONE = 3003: "A disruption policy has Reboot or None beside other actions.",
+        "Let Reboot and None stand alone.";
+    POLICY_SERVICE = 3004: "An action of a disruption policy lacks its unit, or has one that its type has no use for.",
+        "Give Reload a reload.serviceName, Restart a restart.serviceName, and other types neither.";
+    POLICY_UNIT_NAME = 3005: "A disruption policy names a unit that cannot exist.",
+        "Write the full name of a unit, such as crio.service.";
+    POLICY_TOO_MANY = 3006: "A disruption policy has more entries or actions than are allowed.",
+        "Name a directory instead of its files, or drop some.";
+    POLICY_SPECIAL = 3007: "A disruption policy asks for Special, which only the system uses.",
+        "Use Reload with crio.service, after Drain if pods must go.";
+    POLICY_DUPLICATE = 3008: "A disruption policy has two entries for the same path or unit.",
+        "Merge the two into one.";
+    POLICY_NO_ACTION = 3009: "An entry of a disruption policy has no action.",
+        "Say None if nothing is to be done.";
+    REGISTRIES_UNREADABLE = 3010: "registries.conf cannot be read, so nobody can tell whether its change needs a drain.",
+        "Mend the file at the place that is named.";
+    CONTENTS_UNREADABLE = 3011: "The contents of a file cannot be decoded, so no node can write it.",
+        "Give the contents as a data: URL, compressed with gzip or not at all.";
+    DRIFT_MISSING = 4001: "A path of the config does not exist on the node.",
+        "Find out what removed it, and have the config applied again.";
+    DRIFT_TYPE = 4002: "Something else than a file is where the config has a file.",
+        "Find out what put it there, remove it, and have the config applied again.";
+    DRIFT_MODE = 4003: "The permissions of a file are not those of the config.",
+        "Set the expected mode, or change it in the MachineConfig.";
+    DRIFT_OWNER = 4004: "The owner of a file is not the one of the config.",
+        "Set the expected owner, or change it in the MachineConfig.";
+    DRIFT_CONTENT = 4005: "The contents of a file are not those of the config.",
+        "Make the change in a MachineConfig instead of on the node, or undo it there.";
+    DRIFT_MASK = 4006: "A unit that the config masks is not masked.",
+        "Mask the unit, or unmask it in the MachineConfig.";
+    DRIFT_ENABLEMENT = 4007: "A unit is enabled that the config disables, or the other way round.",
+        "Run systemctl enable or disable as expected, or change it in the MachineConfig.";
+    DRIFT_SSH_KEYS = 4008: "The SSH keys on the node are not those of the config.",
+        "Add or remove keys in a MachineConfig instead of on the node.";
+    DRIFT_LEADS_OUT = 4009: "A symbolic link on the way to a path leads out of the node's root and was not followed.",
+        "Remove the link, or make it relative to the root.";
+    DRIFT_UNREADABLE = 4010: "A path of the config exists and cannot be read.",
+        "Check the file system and the rights of the process that verifies.";
+    DRIFT_UNSATISFIABLE = 4011: "The config asks for what no node can hold, so every node differs from it.",
+        "Correct the MachineConfig that is named.";
     POOL_NOT_FOUND = 6001: "The pool that is asked for is not in the input.",
         "Ask for a pool that is named in the message, or give its MachineConfigs.";
     NOT_ONE_OBJECT = 6002: "A file holds none or several of the objects of which it must hold one.",

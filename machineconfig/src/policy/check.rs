@@ -7,7 +7,6 @@ use crds::machine_configuration::{
 };
 
 use super::clean;
-use crate::finding::Severity;
 use crate::{Code, Finding};
 
 /// Entries of one list, as the API allows (MCO controller 1.8).
@@ -61,6 +60,12 @@ pub fn check(user: &NodeDisruptionPolicyConfig) -> Vec<Finding> {
     found.list
 }
 
+/// The object that holds the policy.
+const OBJECT: &str = "MachineConfiguration/cluster";
+
+/// [`Finding::error`] or [`Finding::warning`].
+type Make = fn(Code, &'static str, String, String) -> Finding;
+
 /// Collects findings about the one object that holds the policy.
 #[derive(Default)]
 struct Findings {
@@ -68,86 +73,73 @@ struct Findings {
 }
 
 impl Findings {
-    fn push(&mut self, code: u16, severity: Severity, field: &str, message: String, remedy: &str) {
-        self.list.push(Finding {
-            code: Code(code),
-            severity,
-            object: "MachineConfiguration/cluster".to_owned(),
-            field: format!("spec.nodeDisruptionPolicy.{field}"),
-            message,
-            remedy: remedy.to_owned(),
-        });
+    fn push(&mut self, make: Make, code: Code, field: &str, message: impl Into<String>) {
+        let field = format!("spec.nodeDisruptionPolicy.{field}");
+        self.list.push(make(code, OBJECT, field, message.into()));
     }
 
-    fn error(&mut self, code: u16, field: &str, message: String, remedy: &str) {
-        self.push(code, Severity::Error, field, message, remedy);
+    fn error(&mut self, code: Code, field: &str, message: impl Into<String>) {
+        self.push(Finding::error, code, field, message);
+    }
+
+    fn warning(&mut self, code: Code, field: &str, message: impl Into<String>) {
+        self.push(Finding::warning, code, field, message);
     }
 
     fn entries(&mut self, field: &str, count: usize) {
         if count > MAX_ENTRIES {
             let message = format!("{count} entries, where {MAX_ENTRIES} are allowed");
-            self.error(
-                3006,
-                field,
-                message,
-                "name a directory instead of its files, or drop entries",
-            );
+            self.error(Code::POLICY_TOO_MANY, field, message);
         }
     }
 
     /// Paths that match nothing are refused: the reference takes them and ignores them without a word.
     fn path(&mut self, field: &str, path: &str) {
+        let shortest = clean(path);
         if !path.starts_with('/') {
             let message = format!("path {path:?} is not absolute and can never match");
-            self.error(
-                3001,
-                field,
-                message,
-                "write the absolute path of a file or directory",
-            );
-        } else if clean(path) == "/" {
+            self.error(Code::POLICY_PATH, field, message);
+        } else if shortest == "/" {
             let message = format!("path {path:?} is the root directory, which covers no file");
-            self.error(
-                3001,
-                field,
-                message,
-                "name the directories that are meant, such as /etc",
-            );
-        } else if clean(path) != path {
+            self.error(Code::POLICY_PATH, field, message);
+        } else if shortest != path {
             let message = format!(
-                "path {path:?} is not in its shortest form {:?}: it covers what is below it, but neither itself nor a default entry of that path is replaced",
-                clean(path)
+                "path {path:?} covers what is below {shortest:?}, yet neither that path itself nor takes the place \
+                 of another entry for it"
             );
-            self.push(3002, Severity::Warning, field, message, "write the shortest form");
+            self.warning(Code::POLICY_PATH_UNCLEAN, field, message);
         }
     }
 
     fn unique(&mut self, field: &str, first: bool, key: &str) {
         if !first {
-            let message = format!("a second entry for {key:?}");
-            self.error(3008, field, message, "merge the two into one");
+            self.error(
+                Code::POLICY_DUPLICATE,
+                field,
+                format!("a second entry for {key:?}"),
+            );
         }
     }
 
     fn actions(&mut self, field: &str, actions: &[NodeDisruptionPolicyAction]) {
         if actions.len() > MAX_ACTIONS {
             let message = format!("{} actions, where {MAX_ACTIONS} are allowed", actions.len());
-            self.error(3006, field, message, "drop actions");
+            self.error(Code::POLICY_TOO_MANY, field, message);
         }
         if actions.is_empty() {
-            let message = "no action at all, which does nothing".to_owned();
-            self.push(
-                3009,
-                Severity::Warning,
+            self.warning(
+                Code::POLICY_NO_ACTION,
                 field,
-                message,
-                "say None if nothing is to be done",
+                "no action at all, so nothing is done",
             );
         }
         for alone in [ActionType::Reboot, ActionType::None] {
             if actions.len() > 1 && actions.iter().any(|action| action.type_ == alone) {
-                let message = format!("{alone:?} stands beside other actions");
-                self.error(3003, field, message, "let Reboot and None stand alone");
+                self.error(
+                    Code::POLICY_ALONE,
+                    field,
+                    format!("{alone:?} stands beside other actions"),
+                );
             }
         }
         for (i, action) in actions.iter().enumerate() {
@@ -157,33 +149,31 @@ impl Findings {
 
     fn action(&mut self, field: &str, action: &NodeDisruptionPolicyAction) {
         if action.type_ == ActionType::Special {
-            let message = "Special is decided by the system and cannot be asked for".to_owned();
-            self.error(
-                3007,
-                &format!("{field}.type"),
-                message,
-                "use Reload with crio.service, after Drain if pods must go",
-            );
+            let message = "Special is decided by the system and cannot be asked for";
+            self.error(Code::POLICY_SPECIAL, &format!("{field}.type"), message);
         }
-        for (key, owner, service) in [
+        let services = [
             ("reload", ActionType::Reload, &action.reload),
             ("restart", ActionType::Restart, &action.restart),
-        ] {
+        ];
+        for (key, owner, service) in services {
+            let field = format!("{field}.{key}");
             match (action.type_ == owner, service) {
                 (true, Some(service)) => {
-                    self.unit_name(&format!("{field}.{key}.serviceName"), &service.service_name)
+                    self.unit_name(&format!("{field}.serviceName"), &service.service_name);
                 }
                 (true, None) => {
-                    let message = format!("{owner:?} does not say which unit");
-                    self.error(3004, &format!("{field}.{key}"), message, "give it a serviceName");
+                    self.error(
+                        Code::POLICY_SERVICE,
+                        &field,
+                        format!("{owner:?} does not say which unit"),
+                    );
                 }
                 (false, Some(_)) => {
-                    let message = format!("{:?} has no use for {key}", action.type_);
                     self.error(
-                        3004,
-                        &format!("{field}.{key}"),
-                        message,
-                        "remove it, or change the type",
+                        Code::POLICY_SERVICE,
+                        &field,
+                        format!("{:?} has no use for it", action.type_),
                     );
                 }
                 (false, None) => {}
@@ -205,10 +195,9 @@ impl Findings {
         };
         let shown: String = name.chars().take(MAX_UNIT_NAME).collect();
         self.error(
-            3005,
+            Code::POLICY_UNIT_NAME,
             field,
             format!("unit name {shown:?} {fault}"),
-            "write the full name of a unit, such as crio.service",
         );
     }
 }

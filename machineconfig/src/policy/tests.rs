@@ -135,122 +135,119 @@ fn entries_replace_defaults_in_place_and_follow_them_otherwise() {
     assert_eq!(Policy::from_cluster_policies(&merged.cluster_policies()), merged);
 }
 
-/// Every fault once, by code, severity and field.
+/// A policy with one fault each, its code and its field.
+const FAULTS: &[(&str, u16, &str)] = &[
+    (
+        r#"{"files":[{"path":"/","actions":[{"type":"None"}]}]}"#,
+        3001,
+        "files[0].path",
+    ),
+    (
+        r#"{"files":[{"path":"/..","actions":[{"type":"None"}]}]}"#,
+        3001,
+        "files[0].path",
+    ),
+    (
+        r#"{"files":[{"path":"etc/x","actions":[{"type":"None"}]}]}"#,
+        3001,
+        "files[0].path",
+    ),
+    (
+        r#"{"files":[{"path":"","actions":[{"type":"None"}]}]}"#,
+        3001,
+        "files[0].path",
+    ),
+    (
+        r#"{"files":[{"path":"/etc/x/","actions":[{"type":"None"}]}]}"#,
+        3002,
+        "files[0].path",
+    ),
+    (
+        r#"{"units":[{"name":"a.timer","actions":[{"type":"Drain"},{"type":"Reboot"}]}]}"#,
+        3003,
+        "units[0].actions",
+    ),
+    (
+        r#"{"sshkey":{"actions":[{"type":"None"},{"type":"Drain"}]}}"#,
+        3003,
+        "sshkey.actions",
+    ),
+    (
+        r#"{"sshkey":{"actions":[{"type":"Reload"}]}}"#,
+        3004,
+        "sshkey.actions[0].reload",
+    ),
+    (
+        r#"{"sshkey":{"actions":[{"type":"Drain","restart":{"serviceName":"a.socket"}}]}}"#,
+        3004,
+        "sshkey.actions[0].restart",
+    ),
+    (
+        r#"{"units":[{"name":"crio","actions":[{"type":"None"}]}]}"#,
+        3005,
+        "units[0].name",
+    ),
+    (
+        r#"{"files":[{"path":"/a","actions":[{"type":"Special"}]}]}"#,
+        3007,
+        "files[0].actions[0].type",
+    ),
+    (
+        r#"{"files":[{"path":"/a","actions":[{"type":"Drain"}]},{"path":"/a","actions":[{"type":"None"}]}]}"#,
+        3008,
+        "files[1].path",
+    ),
+    (
+        r#"{"files":[{"path":"/a","actions":[]}]}"#,
+        3009,
+        "files[0].actions",
+    ),
+];
+
+/// Asserts that the one finding about `policy` is `code` at `field`, and that it is refused unless it is a warning.
+fn assert_fault(policy: &NodeDisruptionPolicyConfig, code: u16, field: &str) {
+    let findings = check(policy);
+    assert_eq!(findings.len(), 1, "{policy:?}: {findings:?}");
+    assert_eq!(findings[0].code.0, code, "{findings:?}");
+    assert_eq!(
+        findings[0].field,
+        format!("spec.nodeDisruptionPolicy.{field}"),
+        "{findings:?}"
+    );
+    let refused = findings[0].severity == Severity::Error;
+    assert_eq!(refused, ![3002, 3009].contains(&code), "{findings:?}");
+    assert_eq!(Policy::merge(policy).is_err(), refused, "{findings:?}");
+}
+
 #[test]
 fn every_fault_of_a_policy_is_reported_with_its_field() {
-    let none = json!([{"type": "None"}]);
-    let restart = |service: &str| json!([{"type": "Restart", "restart": {"serviceName": service}}]);
-    let cases = [
-        (
-            json!({"files": [{"path": "/", "actions": none}]}),
-            3001,
-            "files[0].path",
-        ),
-        (
-            json!({"files": [{"path": "/..", "actions": none}]}),
-            3001,
-            "files[0].path",
-        ),
-        (
-            json!({"files": [{"path": "etc/x", "actions": none}]}),
-            3001,
-            "files[0].path",
-        ),
-        (
-            json!({"files": [{"path": "", "actions": none}]}),
-            3001,
-            "files[0].path",
-        ),
-        (
-            json!({"files": [{"path": "/etc/x/", "actions": none}]}),
-            3002,
-            "files[0].path",
-        ),
-        (
-            json!({"units": [{"name": "a.service", "actions": [{"type": "Drain"}, {"type": "Reboot"}]}]}),
-            3003,
-            "units[0].actions",
-        ),
-        (
-            json!({"sshkey": {"actions": [{"type": "None"}, {"type": "Drain"}]}}),
-            3003,
-            "sshkey.actions",
-        ),
-        (
-            json!({"sshkey": {"actions": [{"type": "Reload"}]}}),
-            3004,
-            "sshkey.actions[0].reload",
-        ),
-        (
-            json!({"sshkey": {"actions": [{"type": "Drain", "restart": {"serviceName": "a.service"}}]}}),
-            3004,
-            "sshkey.actions[0].restart",
-        ),
-        (
-            json!({"sshkey": {"actions": restart("crio")}}),
-            3005,
-            "sshkey.actions[0].restart.serviceName",
-        ),
-        (
-            json!({"sshkey": {"actions": restart(".service")}}),
-            3005,
-            "sshkey.actions[0].restart.serviceName",
-        ),
-        (
-            json!({"sshkey": {"actions": restart("a b.service")}}),
-            3005,
-            "sshkey.actions[0].restart.serviceName",
-        ),
-        (
-            json!({"sshkey": {"actions": restart(&format!("{}.service", "a".repeat(248)))}}),
-            3005,
-            "sshkey.actions[0].restart.serviceName",
-        ),
-        (
-            json!({"units": [{"name": "crio", "actions": none}]}),
-            3005,
-            "units[0].name",
-        ),
-        (
-            json!({"files": [{"path": "/a", "actions": vec![json!({"type": "Drain"}); 11]}]}),
-            3006,
-            "files[0].actions",
-        ),
-        (
-            json!({"units": (0..51).map(|i| json!({"name": format!("{i}.service"), "actions": none})).collect::<Vec<_>>()}),
-            3006,
-            "units",
-        ),
-        (
-            json!({"files": [{"path": "/a", "actions": [{"type": "Special"}]}]}),
-            3007,
-            "files[0].actions[0].type",
-        ),
-        (
-            json!({"files": [{"path": "/a", "actions": none}, {"path": "/a", "actions": none}]}),
-            3008,
-            "files[1].path",
-        ),
-        (
-            json!({"files": [{"path": "/a", "actions": []}]}),
-            3009,
-            "files[0].actions",
-        ),
-    ];
-    for (policy, code, field) in cases {
-        let policy = user(policy);
-        let findings = check(&policy);
-        assert_eq!(findings.len(), 1, "{policy:?}: {findings:?}");
-        assert_eq!(findings[0].code.0, code, "{findings:?}");
-        assert_eq!(
-            findings[0].field,
-            format!("spec.nodeDisruptionPolicy.{field}"),
-            "{findings:?}"
-        );
-        let refused = findings[0].severity == Severity::Error;
-        assert_eq!(refused, ![3002, 3009].contains(&code), "{findings:?}");
-        assert_eq!(Policy::merge(&policy).is_err(), refused, "{findings:?}");
+    for (policy, code, field) in FAULTS {
+        assert_fault(&serde_json::from_str(policy).unwrap(), *code, field);
     }
+}
+
+#[test]
+fn names_of_units_are_checked_in_actions_too() {
+    let long = format!("{}.service", "a".repeat(248));
+    for service in ["crio", ".service", "a b.service", "crio.conf", "", &long] {
+        let policy =
+            user(json!({"sshkey": {"actions": [{"type": "Restart", "restart": {"serviceName": service}}]}}));
+        assert_fault(&policy, 3005, "sshkey.actions[0].restart.serviceName");
+    }
+}
+
+#[test]
+fn entries_and_actions_are_counted() {
+    let entries = |count| {
+        let unit = |i| json!({"name": format!("{i}.service"), "actions": [{"type": "None"}]});
+        user(json!({"units": (0..count).map(unit).collect::<Vec<_>>()}))
+    };
+    assert_eq!(check(&entries(50)), []);
+    assert_fault(&entries(51), 3006, "units");
+    let actions =
+        |count| user(json!({"files": [{"path": "/a", "actions": vec![json!({"type": "Drain"}); count]}]}));
+    assert_eq!(check(&actions(10)), []);
+    assert_fault(&actions(11), 3006, "files[0].actions");
 }
 
 #[test]

@@ -4,6 +4,8 @@ const SEARCH: &str = "unqualified-search-registries = ['a.io', 'b.io']\n";
 const QUAY: &str = "[[registry]]\nlocation = 'quay.io/x'\n";
 const DIGESTS: &str = "[[registry.mirror]]\nlocation = 'm1/x'\npull-from-mirror = 'digest-only'\n";
 const TAGS: &str = "[[registry.mirror]]\nlocation = 'm2/x'\n";
+const DIGESTS_AND_TAGS: &str = "[[registry.mirror]]\nlocation = 'm1/x'\npull-from-mirror = 'digest-only'\n\
+                                [[registry.mirror]]\nlocation = 'm2/x'\n";
 
 fn reasons(old: &str, new: &str) -> Vec<String> {
     reasons_to_drain(old.as_bytes(), new.as_bytes()).unwrap()
@@ -47,75 +49,81 @@ fn a_reload_is_enough_when_no_name_changes_its_meaning() {
 }
 
 #[test]
-fn a_drain_is_needed_and_every_reason_given() {
-    let quay = |more: &str| format!("{QUAY}{more}");
-    let unsafe_changes = [
-        (
-            SEARCH.to_owned(),
-            "unqualified-search-registries = ['a.io']".to_owned(),
-            "search-registries lost an entry",
-        ),
-        (
-            SEARCH.to_owned(),
-            "unqualified-search-registries = ['b.io', 'a.io']".to_owned(),
-            "changed their order",
-        ),
-        (quay(""), String::new(), "registry quay.io/x is gone"),
-        (String::new(), quay(""), "is new and has no mirrors"),
-        (
-            String::new(),
-            quay(&format!("{DIGESTS}{TAGS}")),
-            "is new and has a mirror that is not for digests only",
-        ),
-        (
-            String::new(),
-            quay(&format!("mirror-by-digest-only = true\n{TAGS}")),
-            "is new and has a mirror",
-        ),
-        (
-            quay(DIGESTS),
-            quay(&format!("{DIGESTS}{TAGS}")),
-            "mirror m2/x is new",
-        ),
-        (quay(DIGESTS), quay(TAGS), "mirror m1/x is gone"),
-        (
-            quay(DIGESTS),
-            quay("[[registry.mirror]]\nlocation = 'm1/x'\n"),
-            "mirror m1/x is no longer for digests only",
-        ),
-        (
-            quay(TAGS),
-            quay(&format!("{TAGS}pull-from-mirror = 'tag-only'\n")),
-            "mirror m2/x is no longer",
-        ),
-        (quay(""), quay("blocked = true\n"), "blocked changed"),
-        (quay(""), quay("insecure = true\n"), "insecure changed"),
-        (quay(""), quay("prefix = 'quay.io/x'\n"), "prefix changed"),
-        (
-            quay(""),
-            quay("prefix = 'quay.io'\n"),
-            "registry quay.io/x is gone",
-        ),
-        (
-            quay("prefix = 'p'\n"),
-            quay("prefix = 'p'\n").replace("quay", "way"),
-            "registry p: location changed",
-        ),
-        (
-            quay(""),
-            format!("{QUAY}{QUAY}blocked = true\n"),
-            "blocked changed",
-        ),
-    ];
-    for (old, new, reason) in unsafe_changes {
-        let found = reasons(&old, &new);
+fn search_registries_may_only_be_appended() {
+    for (new, reason) in [
+        ("['a.io']", "lost an entry"),
+        ("['b.io', 'a.io']", "changed their order"),
+    ] {
+        let found = reasons(SEARCH, &format!("unqualified-search-registries = {new}"));
+        assert!(found.len() == 1 && found[0].contains(reason), "{new}: {found:?}");
+    }
+}
+
+/// What follows the line `location = 'quay.io/x'` before and after, and the reason for a drain.
+const UNSAFE: &[(&str, &str, &str)] = &[
+    (
+        DIGESTS,
+        DIGESTS_AND_TAGS,
+        "mirror m2/x is new and not for digests only",
+    ),
+    (DIGESTS, TAGS, "mirror m1/x is gone"),
+    (
+        DIGESTS,
+        "[[registry.mirror]]\nlocation = 'm1/x'\n",
+        "pull-from-mirror of mirror m1/x changed",
+    ),
+    (
+        TAGS,
+        "[[registry.mirror]]\nlocation = 'm2/x'\npull-from-mirror = 'tag-only'\n",
+        "pull-from-mirror of mirror m2/x changed",
+    ),
+    ("", "blocked = true\n", "registry quay.io/x: blocked changed"),
+    ("", "insecure = true\n", "registry quay.io/x: insecure changed"),
+    ("", "prefix = 'quay.io/x'\n", "registry quay.io/x: prefix changed"),
+    ("", "prefix = 'quay.io'\n", "registry quay.io/x is gone"),
+    (
+        "",
+        "[[registry]]\nlocation = 'quay.io/x'\nblocked = true\n",
+        "registry quay.io/x: blocked changed",
+    ),
+    (
+        "prefix = 'p'\n[[registry]]\nprefix = 'o'\n",
+        "prefix = 'p'\n",
+        "registry o is gone",
+    ),
+];
+
+#[test]
+fn a_drain_is_needed_when_a_name_could_change_its_meaning() {
+    for (old, new, reason) in UNSAFE {
+        let found = reasons(&format!("{QUAY}{old}"), &format!("{QUAY}{new}"));
         assert!(
             found.iter().any(|found| found.contains(reason)),
             "{old:?} -> {new:?}: {found:?}"
         );
     }
+    let gone = reasons(QUAY, "");
+    assert_eq!(gone, ["registry quay.io/x is gone"]);
+    let moved = reasons(
+        "[[registry]]\nprefix = 'p'\nlocation = 'a'",
+        "[[registry]]\nprefix = 'p'\nlocation = 'b'",
+    );
+    assert_eq!(moved, ["registry p: location changed"]);
+}
+
+#[test]
+fn a_new_registry_needs_a_drain_unless_it_is_for_digests_only() {
+    let new = |more: &str| reasons("", &format!("{QUAY}{more}"));
+    let mirrored = ["registry quay.io/x is new and has a mirror that is not for digests only"];
+    assert_eq!(new(""), ["registry quay.io/x is new and has no mirrors"]);
+    assert_eq!(new(DIGESTS_AND_TAGS), mirrored);
+    assert_eq!(new(&format!("mirror-by-digest-only = true\n{TAGS}")), mirrored);
+}
+
+#[test]
+fn every_reason_is_given() {
     assert_eq!(
-        reasons(&quay(""), &quay("blocked = true\ninsecure = true\n")).len(),
+        reasons(QUAY, &format!("{QUAY}blocked = true\ninsecure = true\n")).len(),
         2
     );
 }
