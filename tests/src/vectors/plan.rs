@@ -149,7 +149,7 @@ fn merged(user: &NodeDisruptionPolicyConfig, checks: &mut Checks<'_>) -> Policy 
                 ));
             } else if !unusable
                 .iter()
-                .any(|name| message.contains(&format!("{name:?}")) || message.contains(name))
+                .any(|(place, name)| message.contains(place) || (!name.is_empty() && message.contains(name)))
             {
                 checks.differs(format!(
                     "the refusal of the policy names none of {unusable:?}: {message}"
@@ -160,25 +160,34 @@ fn merged(user: &NodeDisruptionPolicyConfig, checks: &mut Checks<'_>) -> Policy 
     }
 }
 
-/// Paths and units whose entries match nothing, never win or say what cannot be done.
-fn unusable(user: &NodeDisruptionPolicyConfig) -> Vec<String> {
+/// The entries that match nothing, never win or say what cannot be done: each as `files[0]` and by its name.
+fn unusable(user: &NodeDisruptionPolicyConfig) -> Vec<(String, String)> {
     let clean = |path: &str| {
         path.len() > 1
             && path.starts_with('/')
             && path[1..].split('/').all(|part| !matches!(part, "" | "." | ".."))
     };
-    let paths = user
-        .files
-        .iter()
-        .map(|file| (&file.path, &file.actions, clean(&file.path)));
-    let units = user.units.iter().map(|unit| (&unit.name, &unit.actions, true));
-    let mut seen = BTreeSet::new();
-    let entries = paths.chain(units).filter(|(name, actions, clean)| {
-        let first = seen.insert((*name).clone());
-        let odd = actions.is_empty() || policy::check(&one_entry(actions)).iter().any(Finding::is_error);
-        !first || !clean || odd
+    let files = user.files.iter().enumerate();
+    let files = files.map(|(i, file)| {
+        (
+            format!("files[{i}]"),
+            &file.path,
+            &file.actions,
+            clean(&file.path),
+        )
     });
-    entries.map(|(name, _, _)| name.clone()).collect()
+    let units = user.units.iter().enumerate();
+    let units = units.map(|(i, unit)| (format!("units[{i}]"), &unit.name, &unit.actions, true));
+    let mut seen = BTreeSet::new();
+    let mut unusable = Vec::new();
+    for (place, name, actions, clean) in files.chain(units) {
+        let first = seen.insert((place.starts_with('f'), name));
+        let doable = !actions.is_empty() && !policy::check(&one_entry(actions)).iter().any(Finding::is_error);
+        if !first || !clean || !doable {
+            unusable.push((place, name.clone()));
+        }
+    }
+    unusable
 }
 
 /// A policy with nothing at fault but, perhaps, its actions.
@@ -292,12 +301,7 @@ pub(super) fn disruption_policy(case: &Case, checks: &mut Checks<'_>) -> Result<
         let ours = match policy.for_path(path) {
             None => json!({"path": path, "found": false}),
             Some(entry) => {
-                let mut found = json!({"path": path, "found": true, "policyPath": entry.path});
-                // The reference leaves an empty list out.
-                if !entry.actions.is_empty() {
-                    found["actions"] = json!(entry.actions);
-                }
-                found
+                json!({"path": path, "found": true, "policyPath": entry.path, "actions": entry.actions})
             }
         };
         checks.equal("the entry that matches", expected, &ours);
