@@ -1,0 +1,227 @@
+//! A JSON value as the YAML text that the reference hashes: block style, sorted keys, two columns of
+//! indent, text folded beyond 80 columns; the manner of libyaml's emitter as go-yaml 2.4 has it.
+//!
+//! [`emit`] streams into a sink, so that no copy of a large config is made.
+
+use serde_json::Value;
+
+use super::reread::reread;
+use super::resolve::reads_as_text;
+use analysis::{Analysis, analyse};
+use number::decimal;
+
+mod analysis;
+mod number;
+mod scalar;
+
+/// Columns per level.
+const INDENT: usize = 2;
+/// Text is handed to the sink once this much has gathered: enough that the sink's own cost does not matter.
+const CHUNK: usize = 8 << 10;
+
+/// A string that the YAML reader refuses: the character, and where it stands (keys and indices, innermost
+/// first).
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub(super) character: char,
+    pub(super) path: Vec<Step>,
+}
+
+/// One step of a path into a JSON value.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// Writes `value` to `sink`, piece by piece. Keys must be ASCII letters and digits, at most 128 of them, as
+/// all keys of a `MachineConfigSpec` are: for them the reference's natural order is byte order, and none
+/// needs quotes.
+pub(super) fn emit(value: &Value, sink: &mut dyn FnMut(&[u8])) -> Result<(), Refused> {
+    let mut emitter = Emitter {
+        out: Vec::with_capacity(CHUNK),
+        column: 0,
+        sink,
+    };
+    match value {
+        Value::Object(map) if !map.is_empty() => emitter.mapping(map, 0)?,
+        Value::Array(items) if !items.is_empty() => emitter.sequence(items, 0)?,
+        Value::Object(_) => emitter.raw("{}"),
+        Value::Array(_) => emitter.raw("[]"),
+        scalar => emitter.scalar(scalar, 0)?,
+    }
+    emitter.end_line();
+    emitter.flush();
+    Ok(())
+}
+
+/// The state of the writing: what is not yet handed on, and the column, counted in characters.
+struct Emitter<'a> {
+    out: Vec<u8>,
+    column: usize,
+    sink: &'a mut dyn FnMut(&[u8]),
+}
+
+impl Emitter<'_> {
+    /// A mapping, its first key where the line stands: behind a dash, or in a line of its own.
+    fn mapping(&mut self, map: &serde_json::Map<String, Value>, indent: usize) -> Result<(), Refused> {
+        for (index, (key, value)) in map.iter().enumerate() {
+            if index > 0 {
+                self.end_line();
+            }
+            self.fill(indent);
+            self.raw(key);
+            self.raw(":");
+            self.member(value, indent)
+                .map_err(|refused| refused.below(|| Step::Key(key.clone())))?;
+        }
+        Ok(())
+    }
+
+    /// The value of a key: a sequence stands in the column of its key, a mapping deeper.
+    fn member(&mut self, value: &Value, indent: usize) -> Result<(), Refused> {
+        match value {
+            Value::Array(items) if !items.is_empty() => {
+                self.end_line();
+                self.sequence(items, indent)
+            }
+            Value::Object(map) if !map.is_empty() => {
+                self.end_line();
+                self.mapping(map, indent + INDENT)
+            }
+            scalar => self.scalar_after_blank(scalar, indent + INDENT),
+        }
+    }
+
+    /// A sequence, its first dash where the line stands.
+    fn sequence(&mut self, items: &[Value], indent: usize) -> Result<(), Refused> {
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                self.end_line();
+            }
+            self.fill(indent);
+            self.raw("-");
+            self.item(item, indent)
+                .map_err(|refused| refused.below(|| Step::Index(index)))?;
+        }
+        Ok(())
+    }
+
+    /// An entry of a sequence: what it holds begins in the line of its dash.
+    fn item(&mut self, item: &Value, indent: usize) -> Result<(), Refused> {
+        match item {
+            Value::Array(items) if !items.is_empty() => self.sequence(items, indent + INDENT),
+            Value::Object(map) if !map.is_empty() => self.mapping(map, indent + INDENT),
+            scalar => self.scalar_after_blank(scalar, indent + INDENT),
+        }
+    }
+
+    fn scalar_after_blank(&mut self, value: &Value, indent: usize) -> Result<(), Refused> {
+        self.raw(" ");
+        self.scalar(value, indent)
+    }
+
+    /// Anything that fits behind a key or a dash, continued at `indent`.
+    fn scalar(&mut self, value: &Value, indent: usize) -> Result<(), Refused> {
+        match value {
+            Value::Null => self.raw("null"),
+            Value::Bool(true) => self.raw("true"),
+            Value::Bool(false) => self.raw("false"),
+            Value::Number(number) => self.raw(&decimal(number)),
+            Value::String(text) => return self.text(text, indent),
+            Value::Array(_) => self.raw("[]"),
+            Value::Object(_) => self.raw("{}"),
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str, indent: usize) -> Result<(), Refused> {
+        let text = reread(text).map_err(|character| Refused {
+            character,
+            path: Vec::new(),
+        })?;
+        let Analysis {
+            plain_allowed,
+            single_quoted_allowed,
+            literal_allowed,
+        } = analyse(&text);
+        if text.contains('\n') {
+            if literal_allowed {
+                self.literal(&text, indent)
+            } else {
+                self.double_quoted(&text, indent)
+            }
+        } else if !reads_as_text(&text) {
+            self.double_quoted(&text, indent);
+        } else if plain_allowed {
+            self.plain(&text, indent);
+        } else if single_quoted_allowed {
+            self.single_quoted(&text, indent);
+        } else {
+            self.double_quoted(&text, indent);
+        }
+        Ok(())
+    }
+
+    /// Text without line breaks.
+    fn raw(&mut self, text: &str) {
+        if self.out.len() + text.len() > CHUNK {
+            self.flush();
+        }
+        if text.len() > CHUNK {
+            (self.sink)(text.as_bytes());
+        } else {
+            self.out.extend_from_slice(text.as_bytes());
+        }
+        self.column += if text.is_ascii() {
+            text.len()
+        } else {
+            text.chars().count()
+        };
+    }
+
+    /// One character that is no line break.
+    fn character(&mut self, c: char) {
+        self.out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        self.column += 1;
+    }
+
+    /// A line break that is part of the text: a newline, U+2028 or U+2029.
+    fn text_break(&mut self, c: char) {
+        self.character(c);
+        self.column = 0;
+    }
+
+    /// Ends the line unless nothing stands in it.
+    fn end_line(&mut self) {
+        if self.column > 0 {
+            self.out.push(b'\n');
+            self.column = 0;
+        }
+    }
+
+    /// Breaks the line and goes on at `indent`.
+    fn fold(&mut self, indent: usize) {
+        self.end_line();
+        self.fill(indent);
+    }
+
+    /// Blanks up to `indent`.
+    fn fill(&mut self, indent: usize) {
+        let blanks = indent.saturating_sub(self.column);
+        self.out.resize(self.out.len() + blanks, b' ');
+        self.column += blanks;
+    }
+
+    fn flush(&mut self) {
+        (self.sink)(&self.out);
+        self.out.clear();
+    }
+}
+
+impl Refused {
+    fn below(mut self, step: impl FnOnce() -> Step) -> Self {
+        self.path.push(step());
+        self
+    }
+}
