@@ -198,6 +198,26 @@ codes! {
         "Check the file system and the rights of the process that verifies.";
     DRIFT_UNSATISFIABLE = 4011: "The config asks for what no node can hold, so every node differs from it.",
         "Correct the MachineConfig that is named.";
+    SERVER_TLS_SETTINGS = 5001: "The server cannot offer TLS as it is asked to.",
+        "Correct --tls-min-version and --tls-cipher-suites, or leave them out.";
+    SERVER_PAIR = 5002: "Certificate and key of the server cannot be used.",
+        "Point --cert and --key at the PEM files of one pair that the server may read.";
+    SERVER_KUBECONFIG = 5003: "The kubeconfig for new machines cannot be used.",
+        "Point --bootstrap-kubeconfig at a kubeconfig with at least one cluster.";
+    SERVER_REGISTRY_CA = 5004: "The CA of a registry cannot be read.",
+        "Correct --bootstrap-certs; its file lies below --server-basedir.";
+    SERVER_DIRECTORY = 5005: "The directory that is served cannot be read as a whole.",
+        "Point --server-basedir at the directory that machine-config-controller bootstrap wrote.";
+    SERVER_POOL = 5006: "The file of a pool cannot be used.",
+        "Write one MachineConfigPool into machine-pools/<pool>.yaml.";
+    SERVER_NO_MACHINE_CONFIG = 5007: "A pool's rendered MachineConfig does not exist, so the pool is answered with 404.",
+        "Write the MachineConfig that the pool's status names into machine-configs/<name>.yaml.";
+    SERVER_MACHINE_CONFIG = 5008: "A rendered MachineConfig cannot be served, so its pool is answered with 500.",
+        "Correct the MachineConfigs it was rendered from, and render it anew.";
+    SERVER_CONTROLLER_CONFIG = 5009: "The ControllerConfig cannot be used, so no pool can be served.",
+        "Write one ControllerConfig into controller-config/machine-config-controller.yaml.";
+    SERVER_LISTEN = 5010: "A port cannot be opened.",
+        "Stop what has it open, or choose another port.";
     POOL_NOT_FOUND = 6001: "The pool that is asked for is not in the input.",
         "Ask for a pool that is named in the message, or give its MachineConfigs.";
     NOT_ONE_OBJECT = 6002: "A file holds none or several of the objects of which it must hold one.",
