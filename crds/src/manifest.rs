@@ -7,13 +7,18 @@
 mod decode;
 mod documents;
 mod encode;
+mod normalise;
+mod path;
 mod read;
 
 use std::fmt;
 
 pub use encode::to_yaml;
 
-use crate::MachineConfig;
+use crate::{
+    ContainerRuntimeConfig, ControllerConfig, KubeletConfig, MachineConfig, MachineConfigNode,
+    MachineConfigPool, MachineConfiguration, PinnedImageSet,
+};
 
 /// Longest text that [`parse`] reads, in bytes. A cluster's objects in one file stay far below;
 /// what is above is refused before anything is allocated for it.
@@ -39,6 +44,20 @@ pub struct Manifest {
 pub enum Object {
     /// A MachineConfig.
     MachineConfig(Box<MachineConfig>),
+    /// A MachineConfigPool.
+    MachineConfigPool(Box<MachineConfigPool>),
+    /// A ControllerConfig.
+    ControllerConfig(Box<ControllerConfig>),
+    /// A KubeletConfig.
+    KubeletConfig(Box<KubeletConfig>),
+    /// A ContainerRuntimeConfig.
+    ContainerRuntimeConfig(Box<ContainerRuntimeConfig>),
+    /// A MachineConfigNode.
+    MachineConfigNode(Box<MachineConfigNode>),
+    /// A PinnedImageSet.
+    PinnedImageSet(Box<PinnedImageSet>),
+    /// A MachineConfiguration.
+    MachineConfiguration(Box<MachineConfiguration>),
     /// Any other kind; `name` may be empty.
     Unknown {
         /// `group/version`.

@@ -1,32 +1,19 @@
 //! A value read as an object of its kind: lists taken apart, Go's leniencies, the field at fault.
 
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 
 use super::Object;
-use crate::MachineConfig;
+use super::normalise::normalise;
+use super::path::{Segment, ignored_path, path_text, segments};
 
-/// Fields directly under `spec` whose content is not ours: nulls in them are kept.
-const RAW_SPEC_FIELDS: [&str; 6] = [
-    "config",
-    "kubeletConfig",
-    "infra",
-    "dns",
-    "unsupportedConfigOverrides",
-    "observedConfig",
-];
+/// Group and version of the kinds that users write.
+const MCO: &str = "machineconfiguration.openshift.io/v1";
+/// Group and version of the system's own settings.
+const OPERATOR: &str = "operator.openshift.io/v1";
 
 /// Most nested `List` objects.
 const MAX_LIST_DEPTH: usize = 8;
-
-/// One step from a node to a node below it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Segment {
-    /// Into a mapping.
-    Key(String),
-    /// Into a list, from 0.
-    Index(usize),
-}
 
 /// An object of a document, and where in the document it is: at the top, or inside a list.
 pub(super) struct Item {
@@ -101,20 +88,13 @@ pub(super) fn object(value: Value) -> Result<Option<(Object, Vec<String>)>, Deco
         format!("{kind}/{name}")
     };
     normalise(&mut value);
-    let decode: Decode = match (api_version.as_str(), kind.as_str()) {
-        ("machineconfiguration.openshift.io/v1", "MachineConfig") => {
-            |value| typed::<MachineConfig>(value, Object::MachineConfig)
-        }
-        _ => {
-            return Ok(Some((
-                Object::Unknown {
-                    api_version,
-                    kind,
-                    name,
-                },
-                Vec::new(),
-            )));
-        }
+    let Some(decode) = decoder(&api_version, &kind) else {
+        let object = Object::Unknown {
+            api_version,
+            kind,
+            name,
+        };
+        return Ok(Some((object, Vec::new())));
     };
     if name.is_empty() && value.pointer("/metadata/name").is_none_or(Value::is_string) {
         let message = "metadata.name is missing or empty; give the object a name".to_owned();
@@ -128,6 +108,22 @@ pub(super) fn object(value: Value) -> Result<Option<(Object, Vec<String>)>, Deco
 
 /// Reads a value as an object of one kind.
 type Decode = fn(&Value) -> Result<(Object, Vec<String>), DecodeError>;
+
+/// How an object of this kind is read, if it is one of ours.
+fn decoder(api_version: &str, kind: &str) -> Option<Decode> {
+    let decode: Decode = match (api_version, kind) {
+        (MCO, "MachineConfig") => |value| typed(value, Object::MachineConfig),
+        (MCO, "MachineConfigPool") => |value| typed(value, Object::MachineConfigPool),
+        (MCO, "ControllerConfig") => |value| typed(value, Object::ControllerConfig),
+        (MCO, "KubeletConfig") => |value| typed(value, Object::KubeletConfig),
+        (MCO, "ContainerRuntimeConfig") => |value| typed(value, Object::ContainerRuntimeConfig),
+        (MCO, "MachineConfigNode") => |value| typed(value, Object::MachineConfigNode),
+        (MCO, "PinnedImageSet") => |value| typed(value, Object::PinnedImageSet),
+        (OPERATOR, "MachineConfiguration") => |value| typed(value, Object::MachineConfiguration),
+        _ => return None,
+    };
+    Some(decode)
+}
 
 /// `apiVersion` and `kind`, which every object must have.
 fn type_of(value: &Value) -> Result<(String, String), DecodeError> {
@@ -219,118 +215,6 @@ fn found(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "a mapping",
     }
-}
-
-/// `spec.storage.files[0]`; keys with other characters in brackets and quotes.
-fn path_text(path: &[Segment]) -> String {
-    let mut text = String::new();
-    for segment in path {
-        let step = match segment {
-            Segment::Index(index) => format!("[{index}]"),
-            Segment::Key(key) if key.contains(['.', '/', '[', '"']) => format!("[{key:?}]"),
-            Segment::Key(key) if text.is_empty() => key.clone(),
-            Segment::Key(key) => format!(".{key}"),
-        };
-        text.push_str(&step);
-    }
-    text
-}
-
-fn segments(path: &serde_path_to_error::Path) -> Vec<Segment> {
-    use serde_path_to_error::Segment as Step;
-    path.iter()
-        .filter_map(|step| match step {
-            Step::Seq { index } => Some(Segment::Index(*index)),
-            Step::Map { key } => Some(Segment::Key(key.clone())),
-            Step::Enum { .. } | Step::Unknown => None,
-        })
-        .collect()
-}
-
-fn ignored_path(path: &serde_ignored::Path<'_>) -> String {
-    fn steps(path: &serde_ignored::Path<'_>, out: &mut Vec<Segment>) {
-        use serde_ignored::Path;
-        match path {
-            Path::Root => {}
-            Path::Seq { parent, index } => {
-                steps(parent, out);
-                out.push(Segment::Index(*index));
-            }
-            Path::Map { parent, key } => {
-                steps(parent, out);
-                out.push(Segment::Key(key.clone()));
-            }
-            Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
-                steps(parent, out);
-            }
-        }
-    }
-    let mut out = Vec::new();
-    steps(path, &mut out);
-    path_text(&out)
-}
-
-/// Makes the value what the reference would take it for: a null field is absent, except in raw
-/// fields; a whole number is an integer however it was written; an object without a spec has an
-/// empty one.
-fn normalise(object: &mut Value) {
-    integers(object);
-    let Value::Object(object) = object else { return };
-    drop_nulls(object, |field, value| {
-        if let ("spec", Value::Object(spec)) = (field, &mut *value) {
-            drop_nulls(spec, |field, value| {
-                if !RAW_SPEC_FIELDS.contains(&field) {
-                    drop_all_nulls(value);
-                }
-            });
-        } else {
-            drop_all_nulls(value);
-        }
-    });
-    object.entry("spec").or_insert_with(|| Value::Object(Map::new()));
-}
-
-fn drop_nulls(map: &mut Map<String, Value>, mut each: impl FnMut(&str, &mut Value)) {
-    map.retain(|_, value| !value.is_null());
-    for (field, value) in map {
-        each(field, value);
-    }
-}
-
-fn drop_all_nulls(value: &mut Value) {
-    match value {
-        Value::Object(map) => drop_nulls(map, |_, value| drop_all_nulls(value)),
-        Value::Array(list) => list.iter_mut().for_each(drop_all_nulls),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-fn integers(value: &mut Value) {
-    match value {
-        Value::Object(map) => map.values_mut().for_each(integers),
-        Value::Array(list) => list.iter_mut().for_each(integers),
-        Value::Number(number) => {
-            if let Some(integer) = integer(number) {
-                *value = Value::Number(integer);
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::String(_) => {}
-    }
-}
-
-/// The integer that a float stands for, if it is a whole number that a float holds exactly.
-fn integer(number: &Number) -> Option<Number> {
-    /// 2^53: up to here every whole number has its own float.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let float = number.as_f64().filter(|_| number.is_f64())?;
-    if float.fract() != 0.0 || float.abs() > EXACT {
-        return None;
-    }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "checked to be whole and within 2^53"
-    )]
-    Some(Number::from(float as i64))
 }
 
 /// A string field of a mapping; empty when it is not there.

@@ -3,7 +3,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::decode::Segment;
+use super::path::Segment;
 use super::read;
 
 /// One document of a file.

@@ -8,8 +8,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::Value;
 use serde_saphyr::{Error, Location, Options, Spanned};
 
-use super::decode::Segment;
 use super::documents::Document;
+use super::path::Segment;
 use super::{Failure, MAX_TEXT_BYTES};
 
 /// Deepest nesting of maps and lists in a document. Ignition configs stay below 12.
