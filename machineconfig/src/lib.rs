@@ -13,6 +13,7 @@ pub mod registries;
 pub mod render;
 pub mod rendered;
 pub mod style;
+mod wanted;
 
 pub use finding::{Code, Finding, Severity};
 pub use plan::{Disruption, Plan, plan};

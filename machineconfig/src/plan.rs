@@ -10,21 +10,32 @@
 
 use std::collections::BTreeSet;
 
+use crds::MachineConfigSpec;
 use serde::{Deserialize, Serialize};
 
-use crate::reconcile::{Origins, StorageOverride};
+use crate::reconcile::{self, Origins, StorageOverride};
 use crate::redact::Limits;
 use crate::{Finding, Policy, RenderedConfig};
 
+mod accounts;
 mod action;
+mod context;
+mod drain;
+mod files;
+mod ignored;
 pub mod legacy;
+mod lists;
 mod markdown;
 mod step;
+mod system;
 mod text;
+mod units;
+
+use context::Context;
 
 pub use action::{Action, Disruption};
 pub use markdown::markdown;
-pub use step::{Aspect, Blob, Change, Decision, Item, Step, Target};
+pub use step::{Aspect, Change, Decision, Item, Step, Target};
 pub use text::text;
 
 /// Version of the JSON form of [`Plan`], raised when a reader of an older one could misread it.
@@ -136,11 +147,38 @@ pub struct Plan {
     pub warnings: Vec<Finding>,
 }
 
+/// What a plan amounts to, for exit codes and gates; worse is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verdict {
+    /// Nothing changes.
+    NoChange,
+    /// Something changes, without a drain or a reboot.
+    Change,
+    /// The node drains or reboots.
+    Disruption,
+    /// A running node refuses the change.
+    Refused,
+}
+
 impl Plan {
     /// Whether there is nothing to do: no step and no refusal.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty() && self.refusals.is_empty()
+    }
+
+    /// What the plan amounts to.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if !self.refusals.is_empty() {
+            Verdict::Refused
+        } else if self.disruption >= Disruption::Drain {
+            Verdict::Disruption
+        } else if !self.steps.is_empty() {
+            Verdict::Change
+        } else {
+            Verdict::NoChange
+        }
     }
 
     /// Paths of the files that are added, changed or removed, sorted.
@@ -153,20 +191,125 @@ impl Plan {
 
     /// Names of the units that are added, changed or removed, themselves or in a drop-in, sorted.
     #[must_use]
-    pub fn changed_units(&self) -> Vec<&str> {
-        todo!()
+    pub fn changed_units(&self) -> BTreeSet<&str> {
+        let units = self.steps.iter().filter_map(|step| match &step.target {
+            Target::Unit { name } | Target::Dropin { unit: name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+        units.collect()
     }
 
-    /// The reference's summary of changes to the operating system, such as `Upgrading OS; Changing kernel type`; empty when there are none.
+    /// The reference's summary of changes to the operating system, such as `Upgrading OS; Changing kernel type`; empty when there are
+    /// none (MCO daemon 3.1).
     #[must_use]
     pub fn os_changes(&self) -> String {
-        todo!()
+        let texts = [
+            (Section::OsUpdate, "Upgrading OS"),
+            (Section::Extensions, "Installing extensions"),
+            (Section::KernelType, "Changing kernel type"),
+            (Section::Kargs, "Changing kernel arguments"),
+        ];
+        let changed: Vec<_> = texts
+            .iter()
+            .filter(|(section, _)| self.sections.contains(section))
+            .map(|(_, text)| *text)
+            .collect();
+        changed.join("; ")
     }
 }
 
 /// Plans the change from `current` to `desired`.
 #[must_use]
 pub fn plan(current: &RenderedConfig, desired: &RenderedConfig, policy: &Policy, facts: &Facts<'_>) -> Plan {
-    let _ = (current, desired, policy, facts);
-    todo!()
+    let context = Context {
+        current,
+        desired,
+        policy,
+        facts,
+    };
+    let system = system::steps(&context);
+    let files = files::compare_all(&context);
+    let mut sections = ignition_sections(&context);
+    sections.extend(system.iter().map(|(section, _)| *section));
+    sections.sort_unstable();
+    let mut steps: Vec<Step> = system.into_iter().map(|(_, step)| step).collect();
+    steps.extend(files.steps);
+    steps.extend(units::steps(&context));
+    steps.extend(accounts::steps(&context));
+    steps.sort_by(|a, b| a.target.cmp(&b.target));
+
+    let actions = actions(&sections, &steps);
+    let decided = drain::decide(&context, &actions, &steps);
+    mark_drain(&mut steps, &decided.drain);
+    let worst = actions.iter().map(Action::disruption).max().unwrap_or_default();
+    let none = BTreeSet::new();
+    let overrides = facts.overrides.unwrap_or(&none);
+    let refused = reconcile::check(current, desired, overrides, facts.origins).err();
+    let images = |spec: &MachineConfigSpec| Images {
+        os: spec.os_image_url.clone(),
+        extensions: spec.base_os_extensions_container_image.clone(),
+    };
+    Plan {
+        schema_version: SCHEMA_VERSION,
+        from: current.name.clone(),
+        to: desired.name.clone(),
+        disruption: if decided.drain.required {
+            worst.max(Disruption::Drain)
+        } else {
+            worst
+        },
+        drain: decided.drain,
+        actions,
+        sections,
+        current_images: images(&current.spec),
+        desired_images: images(&desired.spec),
+        steps,
+        same_on_disk: files.same_on_disk,
+        ignored: ignored::sections(&context),
+        refusals: refused
+            .into_iter()
+            .flatten()
+            .chain(files.refusals)
+            .chain(decided.refusal)
+            .collect(),
+        warnings: decided.warning.into_iter().collect(),
+    }
+}
+
+/// The sections of the Ignition configs that differ in any way.
+fn ignition_sections(context: &Context<'_>) -> Vec<Section> {
+    let pointers = [
+        ("/passwd", Section::Passwd),
+        ("/storage/files", Section::Files),
+        ("/systemd/units", Section::Units),
+    ];
+    let differs = |pointer| {
+        lists::section(&context.current.ignition, pointer)
+            != lists::section(&context.desired.ignition, pointer)
+    };
+    pointers
+        .into_iter()
+        .filter(|(pointer, _)| differs(pointer))
+        .map(|(_, section)| section)
+        .collect()
+}
+
+/// The actions of the plan. Without any difference in files, units or users there is nothing to do; with one that changes no path, such as
+/// another order of the files, nothing was asked for (MCO daemon 4.3).
+fn actions(sections: &[Section], steps: &[Step]) -> Vec<Action> {
+    if sections.is_empty() {
+        return vec![Action::None];
+    }
+    let lists: Vec<&[Action]> = steps.iter().map(|step| step.actions.as_slice()).collect();
+    action::combine(&lists)
+}
+
+/// Raises the disruption of the steps whose drain the plan had to decide.
+fn mark_drain(steps: &mut [Step], drain: &Drain) {
+    for step in steps
+        .iter_mut()
+        .filter(|step| drain.required && step.actions.contains(&Action::Special))
+    {
+        step.disruption = step.disruption.max(Disruption::Drain);
+    }
 }

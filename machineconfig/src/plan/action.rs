@@ -1,5 +1,6 @@
 //! What is done on a node after a change is written, and how disturbing it is.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crds::machine_configuration::{
@@ -109,4 +110,54 @@ impl From<&NodeDisruptionPolicyAction> for Action {
             ActionType::Special => Action::Special,
         }
     }
+}
+
+/// The actions of a whole plan out of those of its steps (MCO daemon 4.3): any `Reboot` stands for all; `None` gives way to others;
+/// each action once.
+///
+/// The reference runs every list after the other, so an action may come several times and at last when everything it depends on is
+/// done. To be as safe with each action once, the order inside every list is kept: what a list puts first comes first. Where two lists
+/// contradict each other the earlier one stands. `Drain` is first, since it is done before anything is written, then `DaemonReload`, since
+/// units are on disk by then and no service may start from an old one.
+pub(super) fn combine(lists: &[&[Action]]) -> Vec<Action> {
+    let holds = |wanted: &Action| lists.iter().any(|list| list.contains(wanted));
+    if holds(&Action::Reboot) {
+        return vec![Action::Reboot];
+    }
+    let mut combined: Vec<Action> = [Action::Drain, Action::DaemonReload]
+        .into_iter()
+        .filter(|action| holds(action))
+        .collect();
+    combined.extend(in_order(lists).into_iter().cloned());
+    if combined.is_empty() && holds(&Action::None) {
+        combined.push(Action::None);
+    }
+    combined
+}
+
+/// The remaining actions, each once, so that the order inside every list holds; otherwise by first appearance.
+fn in_order<'a>(lists: &[&'a [Action]]) -> Vec<&'a Action> {
+    let placed = |action: &&Action| !matches!(action, Action::Drain | Action::DaemonReload | Action::None);
+    let mut waiting: Vec<&Action> = Vec::new();
+    let mut before: BTreeMap<&Action, BTreeSet<&Action>> = BTreeMap::new();
+    // Many steps share the list of one policy entry.
+    for list in lists.iter().collect::<BTreeSet<_>>() {
+        let list: Vec<_> = list.iter().filter(placed).collect();
+        for (i, action) in list.iter().enumerate() {
+            let earlier = list[..i].iter().filter(|earlier| *earlier != action);
+            before.entry(action).or_default().extend(earlier);
+        }
+    }
+    for action in lists.iter().flat_map(|list| list.iter()).filter(placed) {
+        if !waiting.contains(&action) {
+            waiting.push(action);
+        }
+    }
+    let mut ordered = Vec::with_capacity(waiting.len());
+    while !waiting.is_empty() {
+        let free = |action: &&Action| before[action].iter().all(|earlier| !waiting.contains(earlier));
+        let next = waiting.iter().position(free).unwrap_or(0);
+        ordered.push(waiting.remove(next));
+    }
+    ordered
 }

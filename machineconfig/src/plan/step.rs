@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::action::{Action, Disruption};
-use crate::redact::Diff;
+use crate::redact::{Blob, Diff};
 
 /// What a step changes. The order of the variants, then of the names, is the order of the steps in a plan.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,16 +81,6 @@ pub enum Change {
     Changed,
     /// Only in the current config.
     Removed,
-}
-
-/// Contents told apart without showing them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Blob {
-    /// Decoded size in bytes.
-    pub size: u64,
-    /// The first twelve hexadecimal digits of the SHA-256 of the decoded bytes.
-    pub sha256: String,
 }
 
 /// One entry of a list that is added or removed.

@@ -79,7 +79,7 @@ pub(super) fn actions(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
             checks.equal(
                 "the first-boot table",
                 &Ok(&expect.legacy),
-                &legacy.as_ref().map_err(Finding::to_string),
+                &legacy.as_ref().map_err(ToString::to_string),
             );
             if let Some(policies) = &expect.cluster_policies {
                 checks.equal("the merged policy", policies, &policy.cluster_policies());

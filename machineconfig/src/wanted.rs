@@ -1,0 +1,102 @@
+//! What a config says a file is to be on disk: shared by plan and drift, so that both read a config alike (MCO daemon 3.6).
+
+use std::fmt;
+
+use ignition::contents::{self, ContentsError, MAX_INFLATED};
+use ignition::types;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Mode of a file that does not say.
+pub(crate) const DEFAULT_MODE: u32 = 0o644;
+
+/// A user or group, as a config names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Id {
+    /// By number.
+    Number(i64),
+    /// By name, never empty and never `root`, whose number is known.
+    Name(String),
+}
+
+impl Id {
+    /// By number if there is one, else by name if there is one, else root.
+    fn of(id: Option<i64>, name: Option<&str>) -> Self {
+        match (id, name) {
+            (Some(id), _) => Id::Number(id),
+            (None, None | Some("" | "root")) => Id::Number(0),
+            (None, Some(name)) => Id::Name(name.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Number(0) => f.write_str("root"),
+            Id::Number(number) => number.fmt(f),
+            Id::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A user and a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WantedOwner {
+    pub(crate) user: Id,
+    pub(crate) group: Id,
+}
+
+impl WantedOwner {
+    /// `root:root`.
+    pub(crate) const ROOT: WantedOwner = WantedOwner {
+        user: Id::Number(0),
+        group: Id::Number(0),
+    };
+}
+
+impl fmt::Display for WantedOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.user, self.group)
+    }
+}
+
+/// A file of a config.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WantedFile {
+    /// Where its contents are, encoded.
+    source: Option<String>,
+    compression: Option<String>,
+    /// Permission bits; a mode that is no mode at all becomes `u32::MAX`, which no file has.
+    pub(crate) mode: u32,
+    pub(crate) owner: WantedOwner,
+    /// Whether the config wants something appended, which no running node does.
+    pub(crate) appends: bool,
+}
+
+impl WantedFile {
+    /// Reads an entry of `storage.files`.
+    pub(crate) fn of(entry: &Value) -> Self {
+        let file = types::File::deserialize(entry).expect("a Config holds values that fit its spec");
+        let user = file.user.unwrap_or_default();
+        let group = file.group.unwrap_or_default();
+        let contents = file.contents.unwrap_or_default();
+        Self {
+            source: contents.source,
+            compression: contents.compression,
+            mode: file
+                .mode
+                .map_or(DEFAULT_MODE, |mode| u32::try_from(mode).unwrap_or(u32::MAX)),
+            owner: WantedOwner {
+                user: Id::of(user.id, user.name.as_deref()),
+                group: Id::of(group.id, group.name.as_deref()),
+            },
+            appends: file.append.is_some_and(|append| !append.is_empty()),
+        }
+    }
+
+    /// The decoded contents; empty when the config gives none.
+    pub(crate) fn contents(&self) -> Result<Vec<u8>, ContentsError> {
+        contents::decode(self.source.as_deref(), self.compression.as_deref(), MAX_INFLATED)
+    }
+}
