@@ -173,7 +173,10 @@ impl Node {
     }
 
     fn key(&self, i: usize, item: &Value) -> String {
-        self.object.fields[i].key_of(item).into_owned()
+        match (self.object.fields[i].kind, item) {
+            (Kind::Objects(object, _), Value::Object(map)) => object.key_of(map).into_owned(),
+            (_, item) => item.as_str().unwrap_or_default().to_owned(),
+        }
     }
 
     /// Appends an entry to a keyed list.
