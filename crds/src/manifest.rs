@@ -14,6 +14,7 @@ mod read;
 use std::fmt;
 
 pub use encode::to_yaml;
+use serde_json::Value;
 
 use crate::{
     ContainerRuntimeConfig, ControllerConfig, KubeletConfig, MachineConfig, MachineConfigNode,
@@ -110,16 +111,38 @@ impl std::error::Error for ManifestError {}
 pub fn parse(file: &str, text: &str) -> (Vec<Manifest>, Vec<ManifestError>) {
     let mut found = Found::new(file);
     if text.len() > MAX_TEXT_BYTES {
-        found.fail(Failure::whole_text(format!(
-            "the text is {} bytes long and the limit is {MAX_TEXT_BYTES}; split it into several files",
-            text.len()
-        )));
+        found.fail(Failure::too_long(text));
         return found.into_parts();
     }
     for document in documents::split(text) {
         read_document(&document, &mut found);
     }
     found.into_parts()
+}
+
+/// Reads the one document of `text` as a value of any shape, for what is no object of ours, such as a
+/// kubeconfig. A text that says nothing is `Null`.
+///
+/// # Errors
+/// A text that is too long, not well-formed, or holds several documents.
+pub fn value(file: &str, text: &str) -> Result<Value, ManifestError> {
+    let failed = |failure: Failure| failure.in_file(file);
+    if text.len() > MAX_TEXT_BYTES {
+        return Err(failed(Failure::too_long(text)));
+    }
+    let mut only = Value::Null;
+    for document in documents::split(text) {
+        let value = read::value(&document).map_err(failed)?;
+        match (&only, value) {
+            (_, Value::Null) => {}
+            (Value::Null, value) => only = value,
+            _ => {
+                let message = "the file holds several documents, and only one is expected".to_owned();
+                return Err(failed(Failure::whole_text(message)));
+            }
+        }
+    }
+    Ok(only)
 }
 
 /// Reads one document into `found`.
@@ -178,6 +201,29 @@ impl Failure {
             message,
         }
     }
+
+    fn too_long(text: &str) -> Self {
+        Self::whole_text(format!(
+            "the text is {} bytes long and the limit is {MAX_TEXT_BYTES}; split it into several files",
+            text.len()
+        ))
+    }
+
+    fn in_file(self, file: &str) -> ManifestError {
+        let Self {
+            line,
+            column,
+            object,
+            message,
+        } = self;
+        ManifestError {
+            file: file.to_owned(),
+            line,
+            column,
+            object,
+            message,
+        }
+    }
 }
 
 // === impl Found ===
@@ -192,19 +238,7 @@ impl Found {
     }
 
     fn fail(&mut self, failure: Failure) {
-        let Failure {
-            line,
-            column,
-            object,
-            message,
-        } = failure;
-        self.errors.push(ManifestError {
-            file: self.file.clone(),
-            line,
-            column,
-            object,
-            message,
-        });
+        self.errors.push(failure.in_file(&self.file));
     }
 
     fn into_parts(self) -> (Vec<Manifest>, Vec<ManifestError>) {

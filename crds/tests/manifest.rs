@@ -89,3 +89,22 @@ fn a_bad_document_does_not_hide_the_others() {
         "x.yaml:8:7: MachineConfig/broken: not valid YAML: unclosed bracket '['"
     );
 }
+
+#[test]
+fn a_text_of_any_shape_is_one_value() {
+    use crds::manifest::value;
+    assert_eq!(value("f", "").unwrap(), serde_json::Value::Null);
+    assert_eq!(
+        value("f", "---\na: 0644\n---\n").unwrap(),
+        serde_json::json!({"a": 420})
+    );
+    let broken = value("f", "a: 1\nb: [").unwrap_err();
+    assert_eq!(broken.file, "f");
+    assert!(broken.line >= 2, "{broken}");
+    assert!(
+        value("f", "a: 1\n---\nb: 2\n")
+            .unwrap_err()
+            .message
+            .contains("several documents")
+    );
+}

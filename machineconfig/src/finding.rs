@@ -126,6 +126,8 @@ fn severity_from_name<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resu
     }
 }
 
+impl std::error::Error for Finding {}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.code, self.object)?;
