@@ -1,3 +1,23 @@
-//! Hands Ignition to new machines
+//! `machine-config-server`: hands Ignition to new machines.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use server::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Bootstrap(bootstrap) => server::bootstrap::run(*bootstrap),
+        Command::Version => {
+            println!("MachineConfigServer {}", server::VERSION);
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("machine-config-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

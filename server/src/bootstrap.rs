@@ -1,0 +1,262 @@
+//! The process that serves files: `machine-config-server bootstrap`. Entry point: [`run`].
+
+use std::future::Future;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use machineconfig::{Code, Finding};
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use crate::cli::{Bootstrap, MetricsAddress, Serving};
+use crate::files::{Layout, Loader};
+use crate::listener::{self, Limits, Shared};
+use crate::metrics::ConnectionMetrics;
+use crate::reload::{self, PairFiles, Reloader};
+use crate::service::App;
+use crate::snapshot::Served;
+use crate::tls::{self, Settings, SettingsError};
+use crate::watched;
+
+/// Where metrics are told when nobody says where.
+const METRICS_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8798);
+
+/// Connections to the metrics port at a time: a few scrapers, no crowd.
+const METRICS_CONNECTIONS: usize = 16;
+
+/// The ports of a server, open and not yet answering.
+#[derive(Debug)]
+struct Ports {
+    secure: TcpListener,
+    insecure: Option<TcpListener>,
+    metrics: Option<TcpListener>,
+}
+
+/// Serves until told to stop.
+///
+/// # Errors
+/// What keeps the server from starting, in one message that says what to do.
+pub fn run(arguments: Bootstrap) -> anyhow::Result<()> {
+    let Bootstrap {
+        server_basedir,
+        bootstrap_kubeconfig,
+        bootstrap_certs,
+        all_pools,
+        serving,
+    } = arguments;
+    crate::log::init(serving.log_format, serving.klog.v);
+    raise_file_limit();
+    let layout = Layout {
+        base_dir: server_basedir,
+        kubeconfig: bootstrap_kubeconfig,
+        registry_cas: bootstrap_certs,
+        served: if all_pools {
+            Served::All
+        } else {
+            Served::ControlPlane
+        },
+    };
+    let settings = tls_settings(&layout, &serving)?;
+    let pair = PairFiles::new(serving.cert.clone(), serving.key.clone())?;
+    let acceptor = tls::acceptor(&settings, pair.pair()).map_err(|error| refused_settings(&error))?;
+    let runtime = Runtime::new().context("the asynchronous runtime does not start")?;
+    // Ports first: a port that is taken is the commonest mistake and quickly found out.
+    let ports = runtime.block_on(async { open_ports(&serving) })?;
+    let loader = Loader::new(layout)?;
+    let app = Arc::new(App::default());
+    reload::log_new_problems(&loader.snapshot().problems, &[]);
+    let _reloader = Reloader::start(app.clone(), loader, pair, reload::INTERVAL);
+    tracing::info!(
+        secure = %ports.secure.local_addr()?,
+        pools = ?app.snapshot().ready_pools().map(|pool| &*pool.name).collect::<Vec<_>>(),
+        "Serving"
+    );
+    runtime.block_on(serve(ports, acceptor, &app, limits(&serving)))?;
+    // Nothing that is left is worth waiting for.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// Answers on all ports until a signal comes, and for a bounded time after it.
+async fn serve(ports: Ports, acceptor: TlsAcceptor, app: &Arc<App>, limits: Limits) -> anyhow::Result<()> {
+    let (stop, stopped) = watch::channel(false);
+    let signalled = termination()?;
+    let shared = Shared::new(limits, app.metrics().connections(), stopped.clone());
+    let mut listeners = JoinSet::new();
+    let service = |app: &Arc<App>| {
+        let app = app.clone();
+        move |peer| app.connection(peer)
+    };
+    listeners.spawn(listener::serve(
+        ports.secure,
+        Some(acceptor),
+        shared.clone(),
+        service(app),
+    ));
+    if let Some(insecure) = ports.insecure {
+        tracing::warn!(
+            port = insecure.local_addr()?.port(),
+            "Serving secrets over plain HTTP too"
+        );
+        listeners.spawn(listener::serve(insecure, None, shared, service(app)));
+    }
+    if let Some(metrics) = ports.metrics {
+        let limits = Limits {
+            max_connections: METRICS_CONNECTIONS,
+            ..limits
+        };
+        // Scrapes are not counted among the connections of machines.
+        let shared = Shared::new(limits, ConnectionMetrics::default(), stopped);
+        let app = app.clone();
+        listeners.spawn(listener::serve(metrics, None, shared, move |_| app.scrape()));
+    }
+    signalled.await;
+    tracing::info!(timeout_s = limits.shutdown_timeout.as_secs_f64(), "Shutting down");
+    app.drain();
+    stop.send_replace(true);
+    tokio::select! {
+        () = async { while listeners.join_next().await.is_some() {} } => {}
+        () = termination()? => tracing::warn!("Second signal: shutting down at once"),
+    }
+    Ok(())
+}
+
+/// Ends when the process is told to end.
+fn termination() -> io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn limits(serving: &Serving) -> Limits {
+    Limits {
+        max_connections: serving.max_connections,
+        header_timeout: serving.header_timeout,
+        idle_timeout: serving.idle_timeout,
+        shutdown_timeout: serving.shutdown_timeout,
+    }
+}
+
+/// Opens the ports that are asked for, and that of the metrics.
+fn open_ports(serving: &Serving) -> Result<Ports, Finding> {
+    let open = |flag: &str, address, port: u16| {
+        listener::bind(address, port).map_err(|error| {
+            let message = format!("port {port} cannot be opened: {error}");
+            Finding::error(Code::SERVER_LISTEN, flag, "", message)
+        })
+    };
+    let secure = open("--secure-port", serving.bind_address, serving.secure_port)?;
+    let insecure = serving
+        .insecure_port
+        .map(|port| open("--insecure-port", serving.bind_address, port))
+        .transpose()?;
+    let metrics = match serving.metrics_listen_address {
+        Some(MetricsAddress::Off) => None,
+        Some(MetricsAddress::On(address)) => Some(open(
+            "--metrics-listen-address",
+            Some(address.ip()),
+            address.port(),
+        )?),
+        // Nobody has asked for it, so it is no reason not to serve.
+        None => listener::bind(Some(METRICS_DEFAULT.ip()), METRICS_DEFAULT.port())
+            .inspect_err(|error| tracing::warn!(address = %METRICS_DEFAULT, %error, "No metrics"))
+            .ok(),
+    };
+    Ok(Ports {
+        secure,
+        insecure,
+        metrics,
+    })
+}
+
+/// What TLS offers: flags before the cluster's profile before the default.
+fn tls_settings(layout: &Layout, serving: &Serving) -> Result<Settings, Finding> {
+    let mut settings = profile(layout);
+    if !serving.tls_min_version.is_empty() {
+        settings = settings.with_min(
+            serving
+                .tls_min_version
+                .parse()
+                .map_err(|error| refused_settings(&error))?,
+        );
+    }
+    let names: Vec<String> = serving
+        .tls_cipher_suites
+        .iter()
+        .map(|name| name.trim().to_owned())
+        .filter(|name| !name.is_empty())
+        .collect();
+    if !names.is_empty() {
+        let passed_over;
+        (settings, passed_over) = settings
+            .with_iana_suites(&names)
+            .map_err(|error| refused_settings(&error))?;
+        if !passed_over.is_empty() {
+            tracing::warn!(
+                suites = passed_over.join(","),
+                "Cipher suites that are not supported are passed over"
+            );
+        }
+    }
+    let settings = settings.checked().map_err(|error| refused_settings(&error))?;
+    if !settings.offers_tls13() {
+        tracing::warn!("TLS 1.3 is not offered: the list of cipher suites names none of it");
+    }
+    Ok(settings)
+}
+
+/// The cluster's TLS profile, if there is one. One that cannot be read means the default, as in the reference.
+fn profile(layout: &Layout) -> Settings {
+    let path = layout.api_server();
+    if !path.try_exists().unwrap_or(true) {
+        return Settings::default();
+    }
+    let name = path.display().to_string();
+    let read = watched::read(&path)
+        .map_err(anyhow::Error::from)
+        .and_then(|bytes| {
+            let manifest = crds::manifest::value(&name, &String::from_utf8(bytes)?)?;
+            Ok(tls::from_api_server(&manifest)?)
+        });
+    match read {
+        Ok((settings, warnings)) => {
+            for warning in warnings {
+                tracing::warn!(file = name, warning, "TLS profile");
+            }
+            settings
+        }
+        Err(error) => {
+            tracing::warn!(file = name, %error, "TLS profile cannot be used; Intermediate is used");
+            Settings::default()
+        }
+    }
+}
+
+fn refused_settings(error: &SettingsError) -> Finding {
+    Finding::error(
+        Code::SERVER_TLS_SETTINGS,
+        "--tls-min-version, --tls-cipher-suites",
+        "",
+        error.to_string(),
+    )
+}
+
+/// Lets the process have as many files open as it may: each connection is one.
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::debug!(%error, "Limit of open files not raised");
+    }
+}

@@ -1,0 +1,257 @@
+//! The command line: the reference's flags (`MCO server 1.1`) and a few of ours.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::files::RegistryCa;
+
+/// Hands Ignition configs to new machines.
+#[derive(Debug, Parser)]
+#[command(name = "machine-config-server", arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve what a directory holds
+    ///
+    /// The directory is the one that `machine-config-controller bootstrap` writes.
+    Bootstrap(Box<Bootstrap>),
+    /// Print the version
+    Version,
+}
+
+/// `bootstrap`
+#[derive(Debug, Args)]
+pub struct Bootstrap {
+    /// Directory with machine-pools, machine-configs and controller-config
+    #[arg(long, value_name = "DIR", default_value = "/etc/mcs/bootstrap")]
+    pub server_basedir: PathBuf,
+    /// Kubeconfig that new machines begin with
+    #[arg(long, value_name = "FILE", default_value = "/etc/kubernetes/kubeconfig")]
+    pub bootstrap_kubeconfig: PathBuf,
+    /// Registry and its CA, relative to --server-basedir: host[:port]=file; may be repeated
+    #[arg(long, value_name = "HOST=FILE", value_delimiter = ',')]
+    pub bootstrap_certs: Vec<RegistryCa>,
+    /// Serve every pool, not only master and arbiter
+    #[arg(long)]
+    pub all_pools: bool,
+    /// What all ways of serving have in common.
+    #[command(flatten)]
+    pub serving: Serving,
+}
+
+/// Flags of every sub-command that serves.
+#[derive(Debug, Args)]
+#[expect(clippy::doc_markdown, reason = "these comments are what --help prints")]
+pub struct Serving {
+    /// Port for TLS
+    #[arg(long, value_name = "PORT", default_value_t = 22623)]
+    pub secure_port: u16,
+    /// Port for plain HTTP, with the same secrets for anyone who listens in; closed unless given
+    #[arg(long, value_name = "PORT")]
+    pub insecure_port: Option<u16>,
+    /// Address to listen on; all interfaces unless given
+    #[arg(long, value_name = "IP")]
+    pub bind_address: Option<IpAddr>,
+    /// Certificate chain in PEM; read again when it changes
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/mcs/tls.crt")]
+    pub cert: PathBuf,
+    /// Private key in PEM; read again when it changes
+    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/mcs/tls.key")]
+    pub key: PathBuf,
+    /// Lowest TLS version: VersionTLS12 or VersionTLS13
+    ///
+    /// Unless given it is that of the TLS profile in api-server/api-server.yaml, else VersionTLS12.
+    #[arg(long, value_name = "VERSION", default_value = "", hide_default_value = true)]
+    pub tls_min_version: String,
+    /// Cipher suites to offer, by their IANA names, and no others
+    ///
+    /// Unless given they are those of the TLS profile in api-server/api-server.yaml, else all that are built in.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub tls_cipher_suites: Vec<String>,
+    /// Address to tell metrics on; empty for none
+    ///
+    /// Unless given it is 127.0.0.1:8798, and no error if that is taken.
+    #[arg(long, value_name = "IP:PORT", value_parser = metrics_address)]
+    pub metrics_listen_address: Option<MetricsAddress>,
+    /// Connections at a time; more have to wait
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = max_connections)]
+    pub max_connections: usize,
+    /// Seconds a client has for the handshake, and for each request after the one before
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub header_timeout: Duration,
+    /// Seconds after which a client that does not take its answer is cut off
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub idle_timeout: Duration,
+    /// Seconds that running answers have to end after SIGTERM
+    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    pub shutdown_timeout: Duration,
+    /// Form of the log
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Release version. Accepted because callers of the reference give it.
+    #[arg(long, value_name = "VERSION", hide = true)]
+    pub payload_version: Option<String>,
+    /// Flags of the reference's logging library.
+    #[command(flatten)]
+    pub klog: Klog,
+}
+
+/// Flags of the reference's logging library, accepted so that its callers need not change. Only `--v` has
+/// a meaning.
+#[derive(Debug, Args)]
+pub struct Klog {
+    /// Verbosity: 4 and above is debug
+    #[arg(short, long, value_name = "N", hide = true, default_value_t = 0)]
+    pub v: u8,
+    /// Ignored: the log always goes to standard error
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub logtostderr: Option<bool>,
+    /// Ignored: the log always goes to standard error
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub alsologtostderr: Option<bool>,
+    /// Ignored: the log always goes to standard error
+    #[arg(long, hide = true)]
+    pub stderrthreshold: Option<String>,
+    /// Ignored
+    #[arg(long, hide = true)]
+    pub vmodule: Option<String>,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object per line.
+    Json,
+}
+
+/// Where metrics are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsAddress {
+    /// Nowhere.
+    Off,
+    /// On this address.
+    On(SocketAddr),
+}
+
+fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
+    if text.is_empty() {
+        return Ok(MetricsAddress::Off);
+    }
+    text.parse()
+        .map(MetricsAddress::On)
+        .map_err(|_| "expected ip:port, such as 127.0.0.1:8798".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    /// A day: more is no timeout.
+    const LONGEST: f64 = 86_400.0;
+    match text.parse::<f64>() {
+        Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err(format!("expected seconds, more than 0 and at most {LONGEST}")),
+    }
+}
+
+fn max_connections(text: &str) -> Result<usize, String> {
+    /// Beyond what file descriptors of one process allow.
+    const MOST: usize = 1 << 20;
+    match text.parse() {
+        Ok(n) if (1..=MOST).contains(&n) => Ok(n),
+        _ => Err(format!("expected a number from 1 to {MOST}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn bootstrap(arguments: &[&str]) -> Result<Bootstrap, String> {
+        let all = ["machine-config-server", "bootstrap"].iter().chain(arguments);
+        match Cli::try_parse_from(all)
+            .map_err(|error| error.to_string())?
+            .command
+        {
+            Command::Bootstrap(bootstrap) => Ok(*bootstrap),
+            Command::Version => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_reference_s_but_for_the_plain_port() {
+        let flags = bootstrap(&[]).unwrap();
+        assert_eq!(flags.server_basedir, PathBuf::from("/etc/mcs/bootstrap"));
+        assert_eq!(
+            flags.bootstrap_kubeconfig,
+            PathBuf::from("/etc/kubernetes/kubeconfig")
+        );
+        assert_eq!(flags.serving.cert, PathBuf::from("/etc/ssl/mcs/tls.crt"));
+        assert_eq!(flags.serving.key, PathBuf::from("/etc/ssl/mcs/tls.key"));
+        assert_eq!(
+            (flags.serving.secure_port, flags.serving.insecure_port),
+            (22623, None)
+        );
+        assert!(!flags.all_pools);
+    }
+
+    #[test]
+    fn what_callers_of_the_reference_say_is_understood() {
+        let flags = bootstrap(&[
+            "--bootstrap-certs=registry.example.com:5000=certs/a.crt",
+            "--bootstrap-certs",
+            "[fd00::1]:5000=/certs/b.crt",
+            "--payload-version=4.22.0",
+            "--logtostderr=true",
+            "-v=4",
+            "--insecure-port=22624",
+            "--tls-min-version=VersionTLS13",
+            "--tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384",
+            "--metrics-listen-address=",
+        ])
+        .unwrap();
+        assert_eq!(flags.bootstrap_certs.len(), 2);
+        assert_eq!(
+            flags.bootstrap_certs[1],
+            "[fd00::1]:5000=certs/b.crt".parse().unwrap()
+        );
+        assert_eq!(flags.serving.klog.v, 4);
+        assert_eq!(flags.serving.insecure_port, Some(22624));
+        assert_eq!(flags.serving.tls_min_version, "VersionTLS13");
+        assert_eq!(flags.serving.tls_cipher_suites.len(), 2);
+        assert_eq!(flags.serving.metrics_listen_address, Some(MetricsAddress::Off));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_the_way_out() {
+        let cases = [
+            ("--bootstrap-certs=registry", "host[:port]=file"),
+            ("--bootstrap-certs=../a=b", "no registry"),
+            ("--bootstrap-certs=a=../b", "below --server-basedir"),
+            ("--bootstrap-certs=a=", "below --server-basedir"),
+            ("--metrics-listen-address=8798", "127.0.0.1:8798"),
+            ("--header-timeout=0", "more than 0"),
+            ("--max-connections=0", "from 1"),
+            ("--bind-address=localhost", "invalid IP"),
+        ];
+        for (argument, expected) in cases {
+            let error = bootstrap(&[argument]).unwrap_err();
+            assert!(error.contains(expected), "{argument}: {error}");
+        }
+    }
+}

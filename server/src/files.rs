@@ -1,0 +1,295 @@
+//! What is served from files: where they lie, and reading them again when they change.
+//!
+//! The layout is the one that `machine-config-controller bootstrap` writes (`MCO server 1.10`). Entry point:
+//! [`Loader`]. A file that turns bad while the server runs changes nothing but the list of problems: what was good before
+//! is served on.
+
+mod pool;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+use std::str::FromStr;
+
+use machineconfig::{Code, Finding};
+
+use crate::route::is_object_name;
+use crate::snapshot::{Served, Snapshot};
+use crate::watched::Watched;
+use pool::PoolPart;
+
+/// Pools that are read at most. A cluster has a handful; each takes memory for its bodies.
+const MAX_POOLS: usize = 256;
+
+/// Where everything lies.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The directory with `machine-pools`, `machine-configs` and `controller-config`.
+    pub base_dir: PathBuf,
+    /// The kubeconfig that new machines begin with.
+    pub kubeconfig: PathBuf,
+    /// CAs of registries that new machines are to trust.
+    pub registry_cas: Vec<RegistryCa>,
+    /// Which pools are served.
+    pub served: Served,
+}
+
+/// A registry and the file with its CA: `host[:port]=file`, the file relative to the base directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryCa {
+    registry: String,
+    file: PathBuf,
+}
+
+/// Keeps what was read, and reads what has changed.
+#[derive(Debug)]
+pub struct Loader {
+    layout: Layout,
+    common: Part<Common>,
+    controller: Part<ControllerCas>,
+    pools: BTreeMap<String, PoolPart>,
+    /// What is wrong with the directory of pools itself.
+    directory: Option<Finding>,
+}
+
+/// What every body gets and must be there from the start.
+#[derive(Debug)]
+struct Common {
+    kubeconfig: Vec<u8>,
+    registry_cas: Vec<(String, Vec<u8>)>,
+}
+
+/// What every body gets of the ControllerConfig.
+#[derive(Debug)]
+struct ControllerCas {
+    kubelet: Vec<u8>,
+    cloud: Vec<u8>,
+}
+
+/// A value made of files: the last good one, and what is wrong with the files as they are now.
+#[derive(Debug)]
+struct Part<T> {
+    files: Vec<Watched>,
+    was_read: bool,
+    good: Option<T>,
+    problem: Option<Finding>,
+}
+
+// === impl Part ===
+
+impl<T> Part<T> {
+    fn new(files: Vec<Watched>) -> Self {
+        Self {
+            files,
+            was_read: false,
+            good: None,
+            problem: None,
+        }
+    }
+
+    /// Makes the value anew if a file has changed, or in any case if `force`. Whether it did.
+    fn refresh(&mut self, force: bool, read: impl FnOnce(&mut Vec<Watched>) -> Result<T, Finding>) -> bool {
+        // Every file is looked at, since each look takes note of what it saw.
+        let changed: Vec<bool> = self.files.iter_mut().map(Watched::changed).collect();
+        if self.was_read && !changed.contains(&true) && !force {
+            return false;
+        }
+        self.was_read = true;
+        match read(&mut self.files) {
+            Ok(value) => {
+                self.good = Some(value);
+                self.problem = None;
+            }
+            Err(problem) => self.problem = Some(problem),
+        }
+        true
+    }
+
+    /// The last good value, or why there never was one.
+    fn value(&self) -> Result<&T, Finding> {
+        match (&self.good, &self.problem) {
+            (Some(value), _) => Ok(value),
+            (None, Some(problem)) => Err(problem.clone()),
+            (None, None) => unreachable!("a part is read before its value is asked for"),
+        }
+    }
+}
+
+// === impl RegistryCa ===
+
+impl FromStr for RegistryCa {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (registry, file) = text
+            .split_once('=')
+            .ok_or("expected host[:port]=file, such as registry.example.com:5000=certs/ca.crt")?;
+        let is_host = |b: u8| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b);
+        if registry.is_empty() || registry.starts_with('.') || !registry.bytes().all(is_host) {
+            return Err(format!(
+                "{registry:?} is no registry; expected a host name and perhaps a port"
+            ));
+        }
+        let file = Path::new(file);
+        // As in the reference a leading slash means the base directory too.
+        let file: PathBuf = file
+            .components()
+            .filter(|part| *part != Component::RootDir)
+            .collect();
+        if file.as_os_str().is_empty() || file.components().any(|part| part == Component::ParentDir) {
+            return Err("the file must lie below --server-basedir".to_owned());
+        }
+        Ok(Self {
+            registry: registry.to_owned(),
+            file,
+        })
+    }
+}
+
+// === impl Layout ===
+
+impl Layout {
+    /// The optional manifest of the cluster's TLS profile.
+    #[must_use]
+    pub fn api_server(&self) -> PathBuf {
+        self.base_dir.join("api-server/api-server.yaml")
+    }
+
+    fn pool(&self, name: &str) -> PathBuf {
+        self.base_dir.join("machine-pools").join(format!("{name}.yaml"))
+    }
+
+    fn machine_config(&self, name: &str) -> PathBuf {
+        self.base_dir.join("machine-configs").join(format!("{name}.yaml"))
+    }
+
+    fn controller_config(&self) -> PathBuf {
+        self.base_dir
+            .join("controller-config/machine-config-controller.yaml")
+    }
+
+    /// The names of the pools that there are and that are served, sorted.
+    fn pool_names(&self) -> Result<Vec<String>, Finding> {
+        if let Some(names) = self.served.names() {
+            // An error other than absence is reported when the file is read.
+            let there = names
+                .iter()
+                .filter(|name| self.pool(name).try_exists().unwrap_or(true));
+            return Ok(there.map(ToString::to_string).collect());
+        }
+        let directory = self.base_dir.join("machine-pools");
+        let unreadable = |error| read::unreadable(Code::SERVER_DIRECTORY, &directory, &error);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&directory).map_err(unreadable)? {
+            let name = entry.map_err(unreadable)?.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".yaml"));
+            names.extend(name.filter(|name| is_object_name(name)).map(str::to_owned));
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+}
+
+// === impl Loader ===
+
+impl Loader {
+    /// Reads everything for the first time.
+    ///
+    /// # Errors
+    /// Only what no machine can be served without: the base directory, kubeconfig and registry CAs. A
+    /// pool that is not there or bad is answered for by its status, and may come later.
+    pub fn new(layout: Layout) -> Result<Self, Finding> {
+        let base_dir = &layout.base_dir;
+        fs::read_dir(base_dir).map_err(|error| read::unreadable(Code::SERVER_DIRECTORY, base_dir, &error))?;
+        let cas = layout
+            .registry_cas
+            .iter()
+            .map(|ca| layout.base_dir.join(&ca.file));
+        let common = [layout.kubeconfig.clone()]
+            .into_iter()
+            .chain(cas)
+            .map(Watched::new)
+            .collect();
+        let mut loader = Self {
+            common: Part::new(common),
+            controller: Part::new(vec![Watched::new(layout.controller_config())]),
+            pools: BTreeMap::new(),
+            directory: None,
+            layout,
+        };
+        loader.refresh();
+        loader.common.value()?;
+        Ok(loader)
+    }
+
+    /// Reads what has changed. Whether anything did.
+    pub fn refresh(&mut self) -> bool {
+        let Self {
+            layout,
+            common,
+            controller,
+            pools,
+            directory,
+        } = self;
+        let common_changed = common.refresh(false, |files| read::common(files, &layout.registry_cas));
+        let controller_changed = controller.refresh(false, |files| read::controller_cas(&mut files[0]));
+        // A change for the worse leaves the good value as it was, so bodies need not be made anew.
+        let force =
+            common_changed && common.problem.is_none() || controller_changed && controller.problem.is_none();
+        let mut changed = common_changed || controller_changed;
+        match layout.pool_names() {
+            Ok(mut names) => {
+                let too_many = (names.len() > MAX_POOLS).then(|| too_many_pools(names.len()));
+                names.truncate(MAX_POOLS);
+                let before = pools.len();
+                pools.retain(|name, _| names.contains(name));
+                changed |= pools.len() != before || *directory != too_many;
+                *directory = too_many;
+                for name in names {
+                    pools
+                        .entry(name)
+                        .or_insert_with_key(|name| PoolPart::new(name, layout));
+                }
+            }
+            Err(problem) => {
+                changed |= directory.as_ref() != Some(&problem);
+                *directory = Some(problem);
+            }
+        }
+        for pool in pools.values_mut() {
+            changed |= pool.refresh(force, layout, common, controller);
+        }
+        changed
+    }
+
+    /// What is to be served now.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut problems: Vec<Finding> = Vec::new();
+        let of_pools = self.pools.values().filter_map(PoolPart::problem);
+        let of_others = [&self.common.problem, &self.controller.problem, &self.directory];
+        for problem in of_others.into_iter().flatten().chain(of_pools) {
+            // What is wrong with the ControllerConfig is wrong with every pool that was never good.
+            if !problems.contains(problem) {
+                problems.push(problem.clone());
+            }
+        }
+        let pools = self
+            .pools
+            .iter()
+            .map(|(name, pool)| (name.clone(), pool.slot()))
+            .collect();
+        Snapshot {
+            served: self.layout.served,
+            pools,
+            problems,
+            draining: false,
+        }
+    }
+}
+
+fn too_many_pools(found: usize) -> Finding {
+    let message = format!("{found} pools were found; only the first {MAX_POOLS} by name are served");
+    Finding::error(Code::SERVER_DIRECTORY, "machine-pools", "", message)
+}

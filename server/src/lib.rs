@@ -1,0 +1,25 @@
+//! Hands Ignition to new machines: finished configs over TLS.
+//!
+//! [`accept`] negotiates, [`assemble`] makes bodies, [`route`] decides what a request gets; these are functions of
+//! values. [`files`] reads what is served from a directory, [`bootstrap`] is the process around all of it.
+
+pub mod accept;
+pub mod assemble;
+pub mod bootstrap;
+pub mod cli;
+pub mod files;
+pub mod listener;
+mod log;
+pub mod metrics;
+pub mod reload;
+pub mod route;
+pub mod service;
+pub mod snapshot;
+pub mod tls;
+mod watched;
+
+/// This build: the version of the release, and the commit when the build was told it.
+pub const VERSION: &str = match option_env!("MACHINE_CONFIG_VERSION") {
+    Some(version) => version,
+    None => concat!("v", env!("CARGO_PKG_VERSION"), "-unknown"),
+};

@@ -1,0 +1,273 @@
+//! The seam to HTTP: requests in, shared bytes out, and a line in the log for each.
+//!
+//! Entry point: [`App`], which makes the service of a connection.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::{Buf, Bytes};
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::service::Service;
+use hyper::{Request, Response};
+
+use crate::metrics::{self, Metrics};
+use crate::route::{About, Handler, answer};
+use crate::snapshot::Snapshot;
+
+/// What is served now, and the metrics of serving it.
+#[derive(Debug, Default)]
+pub struct App {
+    snapshot: ArcSwap<Snapshot>,
+    metrics: Metrics,
+}
+
+/// Answers the requests of one connection.
+#[derive(Debug)]
+pub struct Connection {
+    app: Arc<App>,
+    peer: SocketAddr,
+}
+
+/// Answers those who ask for metrics.
+#[derive(Debug)]
+pub struct Scrape {
+    app: Arc<App>,
+}
+
+/// A body: at most one piece of bytes that are shared by everyone who asks for them.
+#[derive(Debug)]
+pub struct Answer {
+    piece: Option<Piece>,
+}
+
+/// Bytes on their way out. Dropped once they are written, or once the connection has failed.
+#[derive(Debug)]
+pub struct Piece {
+    bytes: Bytes,
+    record: Option<Record>,
+}
+
+/// What is to be logged and counted when an answer is through.
+#[derive(Debug)]
+struct Record {
+    app: Arc<App>,
+    peer: SocketAddr,
+    head: bool,
+    status: StatusCode,
+    about: About,
+    began: Instant,
+    /// Length of the body that was to be sent.
+    length: usize,
+}
+
+// === impl App ===
+
+impl App {
+    /// What is served now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// Serves something else from now on. Answers that have begun end as they began.
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.metrics.published(&snapshot);
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// From now on `/readyz` says that the server is about to end.
+    pub fn drain(&self) {
+        self.snapshot.rcu(|now| Snapshot {
+            draining: true,
+            ..Snapshot::clone(now)
+        });
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The service of one connection.
+    #[must_use]
+    pub fn connection(self: &Arc<Self>, peer: SocketAddr) -> Connection {
+        Connection {
+            app: self.clone(),
+            peer,
+        }
+    }
+
+    /// The service of one connection to the metrics port.
+    #[must_use]
+    pub fn scrape(self: &Arc<Self>) -> Scrape {
+        Scrape { app: self.clone() }
+    }
+}
+
+impl Service<Request<Incoming>> for Connection {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let began = Instant::now();
+        let accept = request
+            .headers()
+            .get(ACCEPT)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let snapshot = self.app.snapshot.load();
+        let reply = answer(
+            &snapshot,
+            request.method(),
+            request.uri().path(),
+            accept.as_deref(),
+        );
+        let head = request.method() == Method::HEAD;
+        let record = Record {
+            app: self.app.clone(),
+            peer: self.peer,
+            head,
+            status: reply.status,
+            about: reply.about,
+            began,
+            length: if head { 0 } else { reply.body.len() },
+        };
+        let mut response = Response::new(Answer::empty());
+        *response.status_mut() = reply.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
+        if let Some(content_type) = reply.content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        if record.length > 0 {
+            response.body_mut().piece = Some(Piece {
+                bytes: reply.body,
+                record: Some(record),
+            });
+        } else {
+            record.finish(0);
+        }
+        ready(Ok(response))
+    }
+}
+
+impl Service<Request<Incoming>> for Scrape {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut response = Response::new(Answer::empty());
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/metrics") => {
+                let bytes = Bytes::from(self.app.metrics.text());
+                response
+                    .headers_mut()
+                    .insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
+                response.body_mut().piece = Some(Piece { bytes, record: None });
+            }
+            (&Method::GET, _) => *response.status_mut() = StatusCode::NOT_FOUND,
+            _ => *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED,
+        }
+        ready(Ok(response))
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn empty() -> Self {
+        Self { piece: None }
+    }
+}
+
+impl Body for Answer {
+    type Data = Piece;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Piece>, Infallible>>> {
+        Poll::Ready(self.piece.take().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.piece.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.piece.as_ref().map_or(0, |piece| piece.remaining() as u64))
+    }
+}
+
+// === impl Piece ===
+
+impl Buf for Piece {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if let Some(record) = self.record.take() {
+            record.finish(self.bytes.len());
+        }
+    }
+}
+
+// === impl Record ===
+
+impl Record {
+    /// Logs and counts the answer. `unsent` is how much of the body did not go out any more.
+    ///
+    /// Of the request only what has been understood is told, never a part of it as it came: no header, no path.
+    fn finish(self, unsent: usize) {
+        let Self {
+            app,
+            peer,
+            head,
+            status,
+            about,
+            began,
+            length,
+        } = self;
+        let (latency, sent, status) = (began.elapsed(), length - unsent, status.as_u16());
+        app.metrics.answered(&about, status, sent, latency);
+        if about.handler != Handler::Config {
+            // Load balancers ask for health every few seconds.
+            tracing::debug!(handler = about.handler.as_str(), status, remote = %peer, "Request");
+            return;
+        }
+        tracing::info!(
+            pool = about.pool.as_ref().map(|pool| &*pool.name).or(about.unserved.as_deref()),
+            version = about.version.map(ignition::Version::as_str),
+            remote = %peer,
+            status,
+            latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
+            bytes = sent,
+            complete = unsent == 0,
+            head,
+            reason = about.reason,
+            "Request",
+        );
+    }
+}
