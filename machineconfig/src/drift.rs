@@ -5,71 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use crds::MachineConfig;
 use serde::{Deserialize, Serialize};
 
+use crate::Code;
 use crate::redact::Diff;
-use crate::{Code, Provenance};
 
+mod compare;
+mod expect;
 pub mod report;
 
-/// What a config demands of the disk.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Expectation {
-    /// What to read, by absolute path.
-    paths: BTreeMap<String, ()>,
-}
-
-/// Why a config cannot be verified against.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ExpectationError {
-    /// The MachineConfig has no Ignition config at all.
-    #[error("MachineConfig {name} has no Ignition config to verify against")]
-    NoConfig {
-        /// Its name.
-        name: String,
-    },
-    /// The Ignition config cannot be read.
-    #[error("MachineConfig {name}: the Ignition config cannot be read: {reason}")]
-    Invalid {
-        /// Its name.
-        name: String,
-        /// Every reason.
-        reason: ignition::Invalid,
-    },
-}
-
-/// What a rendered MachineConfig demands of the disk.
-pub fn expected(config: &MachineConfig) -> Result<Expectation, ExpectationError> {
-    let _ = config;
-    todo!()
-}
-
-impl Expectation {
-    /// From an Ignition config as it is (the body a server hands out); `name` is what errors call it.
-    pub fn from_ignition(name: &str, config: &serde_json::Value) -> Result<Self, ExpectationError> {
-        let _ = (name, config);
-        todo!()
-    }
-
-    /// Notes which MachineConfig brought what.
-    #[must_use]
-    pub fn with_provenance(self, provenance: &Provenance) -> Self {
-        let _ = provenance;
-        self
-    }
-
-    /// Absolute paths to observe, sorted.
-    pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.paths.keys().map(String::as_str)
-    }
-
-    /// Units whose enablement to ask for, sorted.
-    #[must_use]
-    pub fn units(&self) -> Vec<&str> {
-        todo!()
-    }
-}
+pub use compare::compare;
+pub use expect::{Expectation, ExpectationError, expected};
 
 /// What an observer found. Everything is as seen beneath the node's root.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -211,9 +157,22 @@ pub struct Drift {
     pub beyond_reference: bool,
 }
 
-/// Every mismatch, sorted by path, then kind.
-#[must_use]
-pub fn compare(expected: &Expectation, observed: &Observed) -> Vec<Drift> {
-    let _ = (expected, observed);
-    todo!()
+impl DriftKind {
+    /// The stable code.
+    #[must_use]
+    pub fn code(self) -> Code {
+        match self {
+            DriftKind::Missing => Code::DRIFT_MISSING,
+            DriftKind::Type => Code::DRIFT_TYPE,
+            DriftKind::Mode => Code::DRIFT_MODE,
+            DriftKind::Owner => Code::DRIFT_OWNER,
+            DriftKind::Content => Code::DRIFT_CONTENT,
+            DriftKind::Mask => Code::DRIFT_MASK,
+            DriftKind::Enablement => Code::DRIFT_ENABLEMENT,
+            DriftKind::SshKeys => Code::DRIFT_SSH_KEYS,
+            DriftKind::LeadsOut => Code::DRIFT_LEADS_OUT,
+            DriftKind::Unreadable => Code::DRIFT_UNREADABLE,
+            DriftKind::Unsatisfiable => Code::DRIFT_UNSATISFIABLE,
+        }
+    }
 }

@@ -41,7 +41,7 @@ pub enum Diff {
         /// Hunks with three lines of context, no file headers, every line ended by a newline. Control characters are escaped.
         unified: String,
         /// Lines left out beyond the limit.
-        #[serde(default)]
+        #[serde(default, skip_serializing_if = "is_zero")]
         omitted_lines: usize,
     },
     /// At least one side is not text: sizes and hashes are all that is shown.
@@ -63,6 +63,12 @@ impl Diff {
             Diff::TooLarge => Some("too large to compare line by line"),
         }
     }
+}
+
+/// Whether a count says nothing; by reference, as serde asks.
+#[expect(clippy::trivially_copy_pass_by_ref)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Contents told apart without showing them.

@@ -10,6 +10,11 @@ use serde_json::Value;
 /// Mode of a file that does not say.
 pub(crate) const DEFAULT_MODE: u32 = 0o644;
 
+/// A mode as people write it: `0644`, `04755`.
+pub(crate) fn octal(mode: u32) -> String {
+    format!("0{mode:03o}")
+}
+
 /// A user or group, as a config names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Id {

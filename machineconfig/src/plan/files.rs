@@ -8,7 +8,7 @@ use super::lists::{both, section};
 use super::step::{Aspect, Change, Step, Target};
 use crate::provenance::Part;
 use crate::redact::{Blob, Contents, Diff, compare};
-use crate::wanted::{WantedFile, WantedOwner};
+use crate::wanted::{WantedFile, WantedOwner, octal};
 use crate::{Code, Finding};
 
 /// What comes of comparing all files.
@@ -71,7 +71,7 @@ impl<'a> Version<'a> {
     }
 
     fn mode(&self) -> String {
-        format!("{:04o}", self.file.mode)
+        octal(self.file.mode)
     }
 
     fn owner(&self) -> String {

@@ -1,0 +1,264 @@
+//! What a config demands of the disk (MCO daemon 7.4).
+
+use std::collections::BTreeMap;
+
+use crds::MachineConfig;
+use ignition::Config;
+use serde_json::Value;
+
+use crate::Provenance;
+use crate::provenance::Part;
+use crate::wanted::WantedFile;
+
+/// Where units are written.
+const UNIT_DIRECTORY: &str = "/etc/systemd/system";
+
+/// Where the SSH keys of all users of a config are written (MCO daemon 3.9).
+pub(super) const SSH_KEYS: &str = "/home/core/.ssh/authorized_keys.d/ignition";
+
+/// Files that others than the config write too, and that are therefore not looked at (MCO daemon 7.4); in 2.x configs they are.
+const NOT_LOOKED_AT: &[&str] = &[
+    "/etc/kubernetes/kubelet-ca.crt",
+    "/etc/kubernetes/static-pod-resources/configmaps/cloud-config/ca-bundle.pem",
+    "/etc/mco/internal-registry-pull-secret.json",
+];
+
+/// What a config demands of the disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expectation {
+    /// By absolute path; a unit and a file may demand the same one.
+    pub(super) paths: BTreeMap<String, Vec<Demand>>,
+    /// By unit.
+    pub(super) enablement: BTreeMap<String, Enablement>,
+}
+
+/// What is demanded of one path.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Demand {
+    pub(super) what: What,
+    /// What provenance knows it by.
+    part: Part,
+    pub(super) unit: Option<String>,
+    pub(super) machine_config: Option<String>,
+    /// The reference does not look at it.
+    pub(super) beyond_reference: bool,
+}
+
+/// The kinds of demands.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum What {
+    /// A file of the config.
+    File(WantedFile),
+    /// A unit or drop-in: 0644, root's.
+    Text {
+        contents: String,
+        /// Nothing there is as good as an empty file.
+        may_be_absent: bool,
+    },
+    /// A link that ends at `/dev/null`.
+    Mask,
+    /// Exactly these keys, whatever their order.
+    SshKeys(Vec<String>),
+}
+
+/// Whether a unit is to be enabled.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Enablement {
+    pub(super) enabled: bool,
+    /// Whether the config brings the unit itself, so that it must exist.
+    pub(super) has_contents: bool,
+    pub(super) machine_config: Option<String>,
+}
+
+/// Why a config cannot be verified against.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExpectationError {
+    /// The MachineConfig has no Ignition config at all.
+    #[error("MachineConfig {name} has no Ignition config to verify against")]
+    NoConfig {
+        /// Its name.
+        name: String,
+    },
+    /// The Ignition config cannot be read.
+    #[error("the Ignition config of {name} cannot be read: {reason}")]
+    Invalid {
+        /// The MachineConfig, or what the config is called otherwise.
+        name: String,
+        /// Every reason.
+        reason: ignition::Invalid,
+    },
+}
+
+/// What a rendered MachineConfig demands of the disk.
+pub fn expected(config: &MachineConfig) -> Result<Expectation, ExpectationError> {
+    let name = config.metadata.name.as_deref().unwrap_or_default();
+    match &config.spec.config {
+        Some(ignition) if !ignition.is_null() => Expectation::from_ignition(name, ignition),
+        _ => Err(ExpectationError::NoConfig {
+            name: name.to_owned(),
+        }),
+    }
+}
+
+impl Expectation {
+    /// From an Ignition config as it is (the body a server hands out); `name` is what errors call it. It is read without validation,
+    /// since a config in use must be comparable even when it is broken.
+    pub fn from_ignition(name: &str, config: &Value) -> Result<Self, ExpectationError> {
+        let parsed = Config::from_value_unvalidated(config).map_err(|reason| ExpectationError::Invalid {
+            name: name.to_owned(),
+            reason,
+        })?;
+        let mut expectation = Self {
+            paths: BTreeMap::new(),
+            enablement: BTreeMap::new(),
+        };
+        // The declared version matters beyond its translation: the reference verifies 2.x configs by other rules.
+        let spec2 = parsed.declared.starts_with("2.");
+        expectation.add_files(&parsed.config, spec2);
+        expectation.add_units(&parsed.config, spec2);
+        expectation.add_ssh_keys(&parsed.config);
+        Ok(expectation)
+    }
+
+    /// Notes which MachineConfig brought what.
+    #[must_use]
+    pub fn with_provenance(mut self, provenance: &Provenance) -> Self {
+        let winner = |part: &Part| provenance.origins.get(part).map(|origin| origin.winner.clone());
+        for demand in self.paths.values_mut().flatten() {
+            demand.machine_config = winner(&demand.part);
+        }
+        for (unit, enablement) in &mut self.enablement {
+            enablement.machine_config = winner(&Part::Unit(unit.clone()));
+        }
+        self
+    }
+
+    /// Absolute paths to observe, sorted.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.paths.keys().map(String::as_str)
+    }
+
+    /// Units whose enablement to ask for, sorted.
+    #[must_use]
+    pub fn units(&self) -> Vec<&str> {
+        self.enablement.keys().map(String::as_str).collect()
+    }
+
+    fn demand(&mut self, path: String, what: What, part: Part, unit: Option<&str>, beyond_reference: bool) {
+        let unit = unit.map(str::to_owned);
+        let demand = Demand {
+            what,
+            part,
+            unit,
+            machine_config: None,
+            beyond_reference,
+        };
+        self.paths.entry(path).or_default().push(demand);
+    }
+
+    fn add_files(&mut self, config: &Config, spec2: bool) {
+        for entry in list(config, "/storage/files") {
+            let Some(path) = text(entry, "path") else { continue };
+            if spec2 || !NOT_LOOKED_AT.contains(&path) {
+                let what = What::File(WantedFile::of(entry));
+                self.demand(path.to_owned(), what, Part::Path(path.to_owned()), None, false);
+            }
+        }
+    }
+
+    fn add_units(&mut self, config: &Config, spec2: bool) {
+        for entry in list(config, "/systemd/units") {
+            let Some(name) = text(entry, "name") else { continue };
+            for dropin in entry
+                .get("dropins")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+            {
+                let Some(file) = text(dropin, "name") else {
+                    continue;
+                };
+                let contents = text(dropin, "contents").unwrap_or_default().to_owned();
+                let may_be_absent = contents.is_empty() && !spec2;
+                let part = Part::Dropin(name.to_owned(), file.to_owned());
+                let path = format!("{UNIT_DIRECTORY}/{name}.d/{file}");
+                self.demand(
+                    path,
+                    What::Text {
+                        contents,
+                        may_be_absent,
+                    },
+                    part,
+                    Some(name),
+                    false,
+                );
+            }
+            self.add_unit(name, entry, spec2);
+        }
+    }
+
+    /// The unit itself. A unit that is masked must be nothing else; one without contents is only masked, enabled or disabled, which the
+    /// reference does and then does not look at.
+    fn add_unit(&mut self, name: &str, entry: &Value, spec2: bool) {
+        let path = format!("{UNIT_DIRECTORY}/{name}");
+        let part = Part::Unit(name.to_owned());
+        let contents = text(entry, "contents").filter(|contents| !contents.is_empty());
+        let flag = |key: &str| entry.get(key).and_then(Value::as_bool);
+        if flag("mask") == Some(true) {
+            self.demand(path, What::Mask, part, Some(name), contents.is_none());
+            return;
+        }
+        if let Some(contents) = contents {
+            let what = What::Text {
+                contents: contents.to_owned(),
+                may_be_absent: false,
+            };
+            self.demand(path, what, part, Some(name), false);
+        }
+        if let (Some(enabled), false) = (flag("enabled"), spec2) {
+            let has_contents = contents.is_some();
+            let enablement = Enablement {
+                enabled,
+                has_contents,
+                machine_config: None,
+            };
+            self.enablement.insert(name.to_owned(), enablement);
+        }
+    }
+
+    /// All keys of all users belong into one file. A config without users says nothing about it.
+    fn add_ssh_keys(&mut self, config: &Config) {
+        let mut users = list(config, "/passwd/users").peekable();
+        if users.peek().is_none() {
+            return;
+        }
+        let keys = users
+            .flat_map(|user| user.get("sshAuthorizedKeys").and_then(Value::as_array))
+            .flatten();
+        let keys = keys
+            .filter_map(Value::as_str)
+            .flat_map(super::compare::key_lines)
+            .map(str::to_owned)
+            .collect();
+        self.demand(
+            SSH_KEYS.to_owned(),
+            What::SshKeys(keys),
+            Part::User("core".to_owned()),
+            None,
+            true,
+        );
+    }
+}
+
+fn list<'a>(config: &'a Config, pointer: &str) -> impl Iterator<Item = &'a Value> {
+    config
+        .value()
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
+    entry.get(key)?.as_str()
+}
