@@ -51,7 +51,7 @@ pub fn materialise(config: &Config, root: &Path) -> Result<()> {
             .ssh_authorized_keys
             .iter()
             .flatten()
-            .map(|key| key.as_ref())
+            .map(AsRef::as_ref)
             .collect();
         let home = format!("/home/{}", user.name);
         write(
@@ -109,7 +109,7 @@ fn presets(units: &[&Unit]) -> String {
 }
 
 fn lines<S: AsRef<str>>(items: &[S]) -> String {
-    items.iter().map(|item| format!("{}\n", item.as_ref())).collect()
+    items.iter().flat_map(|item| [item.as_ref(), "\n"]).collect()
 }
 
 fn beneath(root: &Path, path: &str) -> PathBuf {

@@ -170,6 +170,17 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
+/// Whether this process may do everything.
+#[must_use]
+pub fn is_root() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let uids = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .unwrap_or_default();
+    uids.split_whitespace().nth(1) == Some("0")
+}
+
 /// The command as a person would type it.
 #[must_use]
 pub fn line(command: &Command) -> String {

@@ -10,6 +10,7 @@ mod reconcile;
 mod render;
 mod sourceless;
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -24,7 +25,7 @@ use checks::Checks;
 pub use deviations::Deviations;
 
 /// How long one case may take before it counts as failed. The slowest takes milliseconds.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Stack of the thread a case runs on: deeply nested input is to end in an error, not in an overflow.
 const STACK: usize = 64 << 20;
@@ -90,7 +91,7 @@ fn run_family(
     out: &mut dyn Write,
 ) -> io::Result<Totals> {
     let mut totals = Totals::default();
-    let mut by_rule = std::collections::BTreeMap::<String, usize>::new();
+    let mut by_rule = BTreeMap::<String, usize>::new();
     for (place, case) in family.cases {
         let label = case
             .as_ref()
@@ -99,9 +100,9 @@ fn run_family(
         match case.and_then(|case| run_case(case, compare, Arc::clone(deviations))) {
             Ok(rules) => {
                 totals.passed += 1;
-                rules
-                    .into_iter()
-                    .for_each(|rule| *by_rule.entry(rule).or_default() += 1);
+                for rule in rules {
+                    *by_rule.entry(rule).or_default() += 1;
+                }
             }
             Err(error) => {
                 totals.failed += 1;
@@ -159,7 +160,10 @@ fn panic_text(payload: &(dyn std::any::Any + Send)) -> &str {
 }
 
 fn indent(text: &str) -> String {
-    text.lines().map(|line| format!("    {line}\n")).collect()
+    text.lines()
+        .map(|line| format!("    {line}"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::cargo::{cargo, run, status, target_dir};
+use crate::needs;
 
 /// Builds the real programs, then tells the story with them.
 pub(crate) fn demo() -> Result<ExitCode> {
@@ -16,6 +17,7 @@ pub(crate) fn demo() -> Result<ExitCode> {
 
 /// Builds everything in release, then measures.
 pub(crate) fn bench(only: Option<&str>, json: Option<&Path>) -> Result<ExitCode> {
+    needs::provide_for_bench()?;
     build(true)?;
     let mut args: Vec<OsString> = Vec::new();
     if let Some(only) = only {

@@ -88,7 +88,7 @@ fn refused(
     checks.refused(
         &format!("at {target}"),
         error,
-        ours.as_ref().map_err(String::as_str),
+        ours.as_ref().err().map(String::as_str),
     );
 }
 

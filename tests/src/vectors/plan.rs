@@ -63,12 +63,7 @@ pub(super) fn actions(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
     let ours = plan(&old, &new, &policy, &Facts::default());
     match case.expect()? {
         ActionsExpect::Refused { error } => {
-            let ours = if ours.refusals.is_empty() {
-                Ok(())
-            } else {
-                Err(text(&ours.refusals))
-            };
-            checks.refused("the plan", &error, ours.as_ref().map_err(String::as_str));
+            checks.refused("the plan", &error, refusals(&ours).as_deref());
         }
         ActionsExpect::Planned(expect) => {
             planned(&expect, &ours, checks);
@@ -119,14 +114,14 @@ fn planned(expect: &Planned, ours: &Plan, checks: &mut Checks<'_>) {
     match &expect.reconcile_error {
         None => checks.equal("the refusals", &Vec::new(), &ours.refusals),
         Some(error) => {
-            let refusals = if ours.refusals.is_empty() {
-                Ok(())
-            } else {
-                Err(text(&ours.refusals))
-            };
-            checks.refused("the plan", error, refusals.as_ref().map_err(String::as_str));
+            checks.refused("the plan", error, refusals(ours).as_deref());
         }
     }
+}
+
+/// The refusals of a plan as a person reads them, if there are any.
+fn refusals(plan: &Plan) -> Option<String> {
+    (!plan.refusals.is_empty()).then(|| text(&plan.refusals))
 }
 
 fn sorted<T: Ord + Clone>(values: &[T]) -> Vec<T> {
@@ -243,7 +238,7 @@ pub(super) fn registries(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
             }
         }
         RegistriesExpect::Refused { error } => {
-            checks.refused("the decision", &error, ours.as_ref().map_err(String::as_str));
+            checks.refused("the decision", &error, ours.as_ref().err().map(String::as_str));
         }
     }
     Ok(())

@@ -71,7 +71,7 @@ pub(super) fn reconcilable(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
                     ));
                 }
             } else {
-                checks.refused("the change", &error, ours.as_ref().map_err(String::as_str));
+                checks.refused("the change", &error, ours.as_ref().err().map(String::as_str));
             }
         }
     }
@@ -92,7 +92,7 @@ pub(super) fn blame(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
                     "the current set is refused, the reference renders it: {message}"
                 ));
             } else {
-                sourceless::refused::<()>("the current set", &files, Err(&message), checks);
+                sourceless::refused("the current set", &files, Some(&message), checks);
             }
             return Ok(());
         }
@@ -104,7 +104,7 @@ pub(super) fn blame(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
             Ok(ours) => checks.equal("the name", &name, &ours),
             Err(message) => checks.differs(format!("refused, the reference renders {name}: {message}")),
         },
-        (None, Some(error)) => refusal(&input, &error, ours.as_ref().map_err(String::as_str), checks),
+        (None, Some(error)) => refusal(&input, &error, ours.as_ref().err().map(String::as_str), checks),
         (None, None) => bail!("expect has neither name nor error"),
     }
     Ok(())
@@ -129,7 +129,7 @@ fn render_over(
 }
 
 /// A refusal of ours names the field and a MachineConfig that really changes; the reference's choice where it is such a one.
-fn refusal(input: &BlameInput, error: &str, ours: Result<&String, &str>, checks: &mut Checks<'_>) {
+fn refusal(input: &BlameInput, error: &str, ours: Option<&str>, checks: &mut Checks<'_>) {
     let files = sourceless::in_configs(&input.machine_configs);
     let spoilt = error.contains("overwrite must be false if source is unspecified") && !files.is_empty();
     if spoilt && checks.deviates(Rule::FileWithoutContents) {
@@ -148,7 +148,7 @@ fn refusal(input: &BlameInput, error: &str, ours: Result<&String, &str>, checks:
         _ => error.to_owned(),
     };
     checks.refused("the new set", &expected, ours);
-    if let Err(message) = ours
+    if let Some(message) = ours
         && !changed.is_empty()
         && !changed
             .iter()

@@ -108,16 +108,16 @@ pub(super) fn compare(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
     let sourceless = sourceless::in_configs(&input.machine_configs);
     match case.expect()? {
         Expect::Refused { error } => {
-            let refused = ours.as_ref().map_err(String::as_str);
+            let refused = ours.as_ref().err().map(String::as_str);
             checks.refused("render", &error, refused);
-            names_an_object(&input, refused.err(), checks);
+            names_an_object(&input, refused, checks);
         }
         // A file that no node can apply: the reference renders it, once.
         Expect::Rendered { .. } if !sourceless.is_empty() && checks.deviates(Rule::FileWithoutContents) => {
             sourceless::refused(
                 "render",
                 &sourceless,
-                ours.as_ref().map_err(String::as_str),
+                ours.as_ref().err().map(String::as_str),
                 checks,
             );
         }

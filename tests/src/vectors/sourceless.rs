@@ -42,15 +42,13 @@ pub(super) fn in_configs(configs: &[MachineConfig]) -> Vec<Sourceless> {
     found
 }
 
-/// Ours must refuse, and name one of the MachineConfigs with its file.
-pub(super) fn refused<T>(what: &str, files: &[Sourceless], ours: Result<T, &str>, checks: &mut Checks<'_>) {
-    match ours {
-        Ok(_) => checks.differs(format!("{what}: accepted, although no node can apply {files:?}")),
-        Err(message) => {
-            let named = |file: &Sourceless| message.contains(&file.config) && message.contains(&file.path);
-            if !files.iter().any(named) {
-                checks.differs(format!("{what}: our message names none of {files:?}: {message}"));
-            }
-        }
+/// Ours must refuse, by a `message` that names one of the MachineConfigs with its file.
+pub(super) fn refused(what: &str, files: &[Sourceless], message: Option<&str>, checks: &mut Checks<'_>) {
+    let Some(message) = message else {
+        return checks.differs(format!("{what}: accepted, although no node can apply {files:?}"));
+    };
+    let named = |file: &Sourceless| message.contains(&file.config) && message.contains(&file.path);
+    if !files.iter().any(named) {
+        checks.differs(format!("{what}: our message names none of {files:?}: {message}"));
     }
 }

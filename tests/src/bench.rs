@@ -1,0 +1,64 @@
+//! Speed and memory against goals, in one table. Entry point: [`run`].
+//!
+//! Both sides are measured in one run where the other side can be installed; where it cannot, the figure it once gave on an idle
+//! machine of the same size (2 cores) stands for it.
+
+mod load;
+mod row;
+mod rules;
+mod serving;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+pub use row::{Goal, Row};
+
+/// Rows that are measured together.
+struct Group {
+    /// The names of its rows.
+    names: &'static [&'static str],
+    measure: fn() -> Result<Vec<Row>>,
+}
+
+const GROUPS: [Group; 4] = [
+    Group {
+        names: &rules::HUNDRED,
+        measure: rules::hundred,
+    },
+    Group {
+        names: &rules::THOUSAND,
+        measure: rules::thousand,
+    },
+    Group {
+        names: &rules::PLAN,
+        measure: rules::plan_rows,
+    },
+    Group {
+        names: &serving::NAMES,
+        measure: serving::rows,
+    },
+];
+
+/// Measures every row whose name contains `only`, prints the table and writes it as JSON when asked to. True when all goals hold.
+pub fn run(only: &str, json: Option<&Path>) -> Result<bool> {
+    let mut rows = Vec::new();
+    for group in GROUPS
+        .iter()
+        .filter(|group| group.names.iter().any(|name| name.contains(only)))
+    {
+        rows.extend((group.measure)()?);
+    }
+    rows.retain(|row| row.name.contains(only));
+    if rows.is_empty() {
+        let names: Vec<_> = GROUPS.iter().flat_map(|group| group.names).copied().collect();
+        bail!("no row is called {only:?}; there are:\n  {}", names.join("\n  "));
+    }
+    print!("{}", row::table(&rows));
+    if let Some(path) = json {
+        let text = serde_json::to_string_pretty(&rows)?;
+        fs::write(path, text + "\n").with_context(|| format!("could not write {}", path.display()))?;
+    }
+    Ok(rows.iter().all(Row::holds))
+}

@@ -1,0 +1,144 @@
+//! The files of the repository that are made from code: CRD manifests and the list of error codes.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use machineconfig::Code;
+
+/// Directories in which every file is generated.
+const DIRECTORIES: [&str; 1] = ["crds/manifests"];
+
+/// Codes by their first two digits, and what they are about.
+const RANGES: [(u16, &str); 8] = [
+    (10, "Reading objects"),
+    (11, "One MachineConfig"),
+    (12, "Rendering a pool"),
+    (20, "Changes a running node refuses"),
+    (30, "Policies"),
+    (40, "Drift"),
+    (50, "Server"),
+    (60, "Command line"),
+];
+
+/// Writes every generated file, and removes those that are generated no longer.
+pub fn write() -> Result<()> {
+    let files = files();
+    for stale in stale_files(&files)? {
+        fs::remove_file(root().join(&stale)).with_context(|| format!("could not remove {stale}"))?;
+        println!("removed {stale}");
+    }
+    for (name, text) in &files {
+        let path = root().join(name);
+        if fs::read_to_string(&path).is_ok_and(|old| old == *text) {
+            continue;
+        }
+        fs::create_dir_all(path.parent().unwrap_or(root()))?;
+        fs::write(&path, text).with_context(|| format!("could not write {name}"))?;
+        println!("wrote {name}");
+    }
+    Ok(())
+}
+
+/// Fails with the name of every file that [`write`] would touch.
+pub fn check() -> Result<()> {
+    let files = files();
+    let mut stale = stale_files(&files)?;
+    let differs = |(name, text): &(&String, &String)| {
+        !fs::read_to_string(root().join(name)).is_ok_and(|old| old == **text)
+    };
+    stale.extend(files.iter().filter(differs).map(|(name, _)| name.clone()));
+    if !stale.is_empty() {
+        bail!("stale, run `cargo xtask generate`: {}", stale.join(", "));
+    }
+    println!("{} generated files are up to date", files.len());
+    Ok(())
+}
+
+/// Contents by path from the root of the repository.
+fn files() -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    files.insert("docs/errors.md".to_owned(), errors());
+    files
+}
+
+/// Files in generated directories that are not among `files`.
+fn stale_files(files: &BTreeMap<String, String>) -> Result<Vec<String>> {
+    let mut stale = Vec::new();
+    for dir in DIRECTORIES {
+        let Ok(entries) = fs::read_dir(root().join(dir)) else {
+            continue;
+        };
+        for entry in entries {
+            let name = format!("{dir}/{}", entry?.file_name().to_string_lossy());
+            if !files.contains_key(&name) {
+                stale.push(name);
+            }
+        }
+    }
+    Ok(stale)
+}
+
+/// docs/errors.md
+fn errors() -> String {
+    let mut text =
+        "# Error codes\n\nEvery message about an object carries a code. A code keeps its meaning for ever. \
+                    This page is generated from the registry in `machineconfig/src/finding/codes.rs`.\n"
+            .to_owned();
+    for (range, title) in RANGES {
+        let entries: Vec<_> = Code::ALL
+            .iter()
+            .filter(|entry| entry.code.0 / 100 == range)
+            .collect();
+        if entries.is_empty() {
+            continue;
+        }
+        // Writing to a string does not fail.
+        let _ = write!(
+            text,
+            "\n## {title}\n\n| code | what it means | what to do |\n|---|---|---|\n"
+        );
+        for entry in entries {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} |",
+                entry.code,
+                cell(entry.what),
+                cell(entry.remedy)
+            );
+        }
+    }
+    text
+}
+
+/// Text that keeps a table's columns apart and is not taken for markup.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in a directory of the workspace")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RANGES, errors};
+    use machineconfig::Code;
+
+    #[test]
+    fn every_code_is_on_the_page() {
+        let page = errors();
+        for entry in Code::ALL {
+            assert!(
+                RANGES.iter().any(|(range, _)| entry.code.0 / 100 == *range),
+                "{}",
+                entry.code
+            );
+            assert!(page.contains(&format!("| {} |", entry.code)), "{}", entry.code);
+        }
+    }
+}
