@@ -26,6 +26,7 @@ mod ignored;
 pub mod legacy;
 mod lists;
 mod markdown;
+mod phrase;
 mod step;
 mod system;
 mod text;
@@ -37,6 +38,7 @@ pub(crate) use accounts::short_key;
 pub use action::{Action, Disruption};
 pub use markdown::markdown;
 pub use step::{Aspect, Change, Decision, Item, Step, Target};
+pub(crate) use text::diff_lines;
 pub use text::text;
 
 /// Version of the JSON form of [`Plan`], raised when a reader of an older one could misread it.

@@ -157,7 +157,7 @@ impl At<'_> {
                 Blob::of(contents).to_string(),
                 describe(found),
             );
-            drift.diff = diff;
+            drift.diff = Some(diff);
         }
     }
 
@@ -299,12 +299,12 @@ fn name_keys(keys: &[&str]) -> String {
 /// Whether an enablement answer contradicts the config (MCO daemon 7.4). That a unit should be enabled and is not is the rule of the
 /// reference, but its check cannot see it; units without contents it does not look at.
 fn enabled(unit: &str, wanted: &Enablement, answer: &str) -> Option<Drift> {
-    let contradicts = match (wanted.enabled, answer) {
-        (true, "disabled" | "masked" | "masked-runtime") => true,
+    let contradicts = if wanted.enabled {
         // A unit that nobody brings cannot be enabled, and nobody tries to.
-        (true, "not-found") => wanted.has_contents,
-        (false, "enabled" | "enabled-runtime") => true,
-        _ => false,
+        matches!(answer, "disabled" | "masked" | "masked-runtime")
+            || (answer == "not-found" && wanted.has_contents)
+    } else {
+        matches!(answer, "enabled" | "enabled-runtime")
     };
     contradicts.then(|| Drift {
         path: format!("/etc/systemd/system/{unit}"),
@@ -372,17 +372,17 @@ fn describe(found: &SeenContents) -> String {
     }
 }
 
-fn diff(path: &str, expected: Contents<'_>, mode: u32, found: &SeenContents) -> Option<Diff> {
-    let SeenContents::Bytes(bytes) = found else {
-        return Some(Diff::TooLarge);
-    };
-    Some(redact::compare(
-        path,
-        expected,
-        Contents {
-            bytes,
-            mode: Some(mode),
-        },
-        Limits::default(),
-    ))
+fn diff(path: &str, expected: Contents<'_>, mode: u32, found: &SeenContents) -> Diff {
+    match found {
+        SeenContents::Bytes(bytes) => redact::compare(
+            path,
+            expected,
+            Contents {
+                bytes,
+                mode: Some(mode),
+            },
+            Limits::default(),
+        ),
+        SeenContents::Digest { .. } | SeenContents::Oversize { .. } => Diff::TooLarge,
+    }
 }

@@ -233,7 +233,7 @@ impl Expectation {
             return;
         }
         let keys = users
-            .flat_map(|user| user.get("sshAuthorizedKeys").and_then(Value::as_array))
+            .filter_map(|user| user.get("sshAuthorizedKeys")?.as_array())
             .flatten();
         let keys = keys
             .filter_map(Value::as_str)

@@ -1,8 +1,13 @@
 //! The drift report for people and for programs.
 
+use std::fmt::Write;
+
+use anstyle::Style;
 use serde::{Deserialize, Serialize};
 
-use super::Drift;
+use super::{Drift, DriftKind};
+use crate::plan::diff_lines;
+use crate::redact::printable;
 use crate::style::Styles;
 
 /// Version of the JSON form of [`Report`], raised when a reader of an older one could misread it.
@@ -34,15 +39,70 @@ pub fn report(config: &str, drift: Vec<Drift>) -> Report {
 }
 
 /// The report as pretty-printed JSON, ending in a newline.
+///
+/// # Panics
+///
+/// Never: all keys of a report are strings.
 #[must_use]
 pub fn json(config: &str, drift: Vec<Drift>) -> String {
-    let _ = (config, drift);
-    todo!()
+    let mut text =
+        serde_json::to_string_pretty(&report(config, drift)).expect("all keys of a report are strings");
+    text.push('\n');
+    text
 }
 
-/// The report as text, ending in a newline.
+/// The report as text, ending in a newline: the count, then each mismatch under its path with what to do about it.
 #[must_use]
 pub fn text(config: &str, drift: &[Drift], styles: &Styles) -> String {
-    let _ = (config, drift, styles);
-    todo!()
+    let mut out = String::new();
+    let mut line = |depth: usize, style: Style, line: &str| {
+        out.push_str(&"  ".repeat(depth));
+        writeln!(out, "{style}{}{style:#}", printable(line)).expect("a String takes all that is written");
+    };
+    match drift.len() {
+        0 => line(0, styles.strong, &format!("{config}: no drift")),
+        1 => line(0, styles.alarm, &format!("{config}: 1 mismatch")),
+        count => line(0, styles.alarm, &format!("{config}: {count} mismatches")),
+    }
+    let mut path = None;
+    for drift in drift {
+        if path != Some(&drift.path) {
+            path = Some(&drift.path);
+            line(0, Style::new(), "");
+            line(0, styles.strong, &drift.path);
+        }
+        let origin = drift
+            .machine_config
+            .as_ref()
+            .map(|origin| format!(" (from {origin})"))
+            .unwrap_or_default();
+        let what = format!(
+            "{} {}: expected {}, found {}{origin}",
+            drift.code, drift.kind, drift.expected, drift.found
+        );
+        line(1, Style::new(), &what);
+        if let Some(diff) = &drift.diff {
+            diff_lines(diff, styles, |style, text| line(2, style, text));
+        }
+        line(2, styles.faint, &drift.remedy);
+    }
+    out
+}
+
+impl std::fmt::Display for DriftKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            DriftKind::Missing => "missing",
+            DriftKind::Type => "type",
+            DriftKind::Mode => "mode",
+            DriftKind::Owner => "owner",
+            DriftKind::Content => "content",
+            DriftKind::Mask => "mask",
+            DriftKind::Enablement => "enablement",
+            DriftKind::SshKeys => "SSH keys",
+            DriftKind::LeadsOut => "leads out",
+            DriftKind::Unreadable => "unreadable",
+            DriftKind::Unsatisfiable => "unsatisfiable",
+        })
+    }
 }

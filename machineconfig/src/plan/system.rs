@@ -42,7 +42,7 @@ pub(super) fn steps(context: &Context<'_>) -> Vec<(Section, Step)> {
     value(Section::Fips, Target::Fips, "fips", &fips.0, &fips.1);
 
     let mut list =
-        |section, target, part: fn(String) -> Part, old: &Option<Vec<String>>, new: &Option<Vec<String>>| {
+        |section, target, part: fn(String) -> Part, old: Option<&[String]>, new: Option<&[String]>| {
             let show = |entry: &str, desired| Item {
                 value: entry.to_owned(),
                 machine_config: context.origin(&part(entry.to_owned()), desired),
@@ -51,20 +51,21 @@ pub(super) fn steps(context: &Context<'_>) -> Vec<(Section, Step)> {
                 steps.push((section, context.step(reboot(target, aspect), None)));
             }
         };
+    let (before, after) = (old.extensions.as_deref(), new.extensions.as_deref());
     list(
         Section::Extensions,
         Target::Extensions,
         Part::Extension,
-        &old.extensions,
-        &new.extensions,
+        before,
+        after,
     );
-    let kargs = (&old.kernel_arguments, &new.kernel_arguments);
+    let (before, after) = (old.kernel_arguments.as_deref(), new.kernel_arguments.as_deref());
     list(
         Section::Kargs,
         Target::KernelArguments,
         Part::KernelArgument,
-        kargs.0,
-        kargs.1,
+        before,
+        after,
     );
     steps
 }
@@ -74,8 +75,8 @@ pub(super) fn differs(old: &MachineConfigSpec, new: &MachineConfigSpec) -> bool 
     old.os_image_url != new.os_image_url
         || kernel_type(&old.kernel_type) != kernel_type(&new.kernel_type)
         || old.fips != new.fips
-        || entries(&old.extensions) != entries(&new.extensions)
-        || entries(&old.kernel_arguments) != entries(&new.kernel_arguments)
+        || entries(old.extensions.as_deref()) != entries(new.extensions.as_deref())
+        || entries(old.kernel_arguments.as_deref()) != entries(new.kernel_arguments.as_deref())
 }
 
 fn reboot(target: Target, aspect: Aspect) -> Draft {
@@ -96,6 +97,6 @@ fn kernel_type(name: &str) -> &str {
     }
 }
 
-fn entries(list: &Option<Vec<String>>) -> Vec<&str> {
-    list.iter().flatten().map(String::as_str).collect()
+fn entries(list: Option<&[String]>) -> Vec<&str> {
+    list.into_iter().flatten().map(String::as_str).collect()
 }
