@@ -34,7 +34,7 @@ mod units;
 
 use context::Context;
 
-pub(crate) use accounts::short_key;
+pub use accounts::short_key;
 pub use action::{Action, Disruption};
 pub use markdown::markdown;
 pub use step::{Aspect, Change, Decision, Item, Step, Target};

@@ -2,6 +2,8 @@
 //!
 //! Entry points: [`Selector`] and [`machine_configs_for`]. A selector that is absent or `{}` selects nothing.
 
+mod check;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -9,6 +11,8 @@ use crds::{MachineConfig, annotations};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
 use crate::{Code, Finding};
+
+pub use check::check;
 
 /// A label key's name and a label value are at most this many characters (Kubernetes labels).
 const MAX_LABEL: usize = 63;

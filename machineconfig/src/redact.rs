@@ -150,8 +150,9 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Whether a character moves the cursor, changes the direction of text, or hides.
-fn disturbs(c: char) -> bool {
+/// Whether a character moves the cursor, changes the direction of text, or hides. Tabs do not.
+#[must_use]
+pub fn disturbs(c: char) -> bool {
     (c.is_control() && c != '\t')
         || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
         || matches!(c, '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

@@ -70,6 +70,8 @@ codes! {
         "Correct apiVersion and kind, or leave the object out.";
     UNKNOWN_FIELD = 1007: "An object has a field that its kind does not have, and it is ignored.",
         "Correct the spelling of the field, or remove it.";
+    KIND_LEFT_OUT = 1008: "An object is of a kind that a cluster makes MachineConfigs of, which is not done here.",
+        "Give the MachineConfigs that the cluster made of it, or expect a result without them.";
     IGNITION_SYNTAX = 1101: "The Ignition config is not valid JSON.",
         "Correct the syntax at the place that is named.";
     IGNITION_TYPE = 1102: "A value in the Ignition config has the wrong JSON type.",
@@ -154,6 +156,8 @@ codes! {
         "Correct the selector at the place that is named.";
     POOL_UNKNOWN = 1213: "A pool is named that does not exist.",
         "Correct the name, or give the MachineConfigPool.";
+    MAX_UNAVAILABLE = 1214: "maxUnavailable of a pool is no number of nodes.",
+        "Write a number from 1, or a percentage such as 10%.";
     POLICY_PATH = 3001: "A disruption policy is for a path that it can never match.",
         "Write the absolute path of a file, or of a directory other than the root.";
     POLICY_PATH_UNCLEAN = 3002: "A disruption policy is for a path that is not in its shortest form.",

@@ -132,7 +132,8 @@ fn other_fields(name: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<Str
 }
 
 /// A public key that can be recognised and says nothing more: type, last characters and comment. What is no key is a hash.
-pub(crate) fn short_key(key: &str) -> String {
+#[must_use]
+pub fn short_key(key: &str) -> String {
     let mut words = key.split_whitespace();
     let mut kind = words.by_ref().find(|word| is_key_type(word));
     match (kind.take(), words.next()) {

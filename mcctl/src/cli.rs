@@ -1,0 +1,168 @@
+//! The command line: what can be asked, under which name, and what the exit codes mean.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use crate::terminal::{Terminal, paint};
+use crate::{complete, convert, escape, inspect, lint, plan, render};
+
+/// How a command ended. One enumeration for all commands, so that a script can tell `plan`'s answers from
+/// failures, wrong flags included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Done; of `plan`: nothing changes.
+    Done = 0,
+    /// Not done: an error, findings that refuse, or a wrong command line.
+    Failed = 1,
+    /// `plan`: a change that neither drains nor reboots.
+    Changes = 2,
+    /// `plan`: a change that drains or reboots.
+    Disrupts = 3,
+    /// `plan`: a change that running nodes refuse.
+    Refused = 4,
+}
+
+/// Works on files alone: no cluster is asked, nothing is written but to standard output.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mcctl",
+    version,
+    about = "Render, plan, lint, convert and inspect MachineConfigs",
+    long_about = "Render, plan, lint, convert and inspect MachineConfigs.\n\n\
+        Works on files alone: no cluster is asked, and nothing is written but to standard output. \
+        Messages go to standard error.",
+    after_help = "Exit codes: 0 done, 1 error (wrong flags too); `plan` also has 2 change, 3 drain or reboot, \
+        4 refused.\nEnvironment: NO_COLOR, CLICOLOR_FORCE.",
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+pub(crate) struct Cli {
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", display_order = 900, default_value_t = ColorChoice::Auto)]
+    color: ColorChoice,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Render(render::Args),
+    Plan(plan::Args),
+    Lint(lint::Args),
+    Convert(convert::Args),
+    Inspect(inspect::Args),
+    Completion(complete::Args),
+    /// Print the version, and the Ignition versions that are read and written
+    Version,
+    /// Answer kubectl's question what may come next
+    #[command(name = "__complete", hide = true)]
+    Complete(complete::Question),
+}
+
+/// The name the tool is called by: a copy named `kubectl-mc` is kubectl's plugin `mc`.
+pub(crate) fn called_as(program: &Path) -> &'static str {
+    match program.file_stem().and_then(|stem| stem.to_str()) {
+        Some("kubectl-mc") => "kubectl mc",
+        _ => "mcctl",
+    }
+}
+
+/// The command line's definition under the name it was called by.
+pub(crate) fn definition(name: &'static str) -> clap::Command {
+    Cli::command().bin_name(name).display_name(name)
+}
+
+/// Runs the command line `args`, program name first.
+pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Exit {
+    let args: Vec<OsString> = args.collect();
+    let name = called_as(Path::new(
+        args.first().map_or("mcctl".as_ref(), OsString::as_os_str),
+    ));
+    let parsed = definition(name)
+        .try_get_matches_from(args)
+        .and_then(|matches| Cli::from_arg_matches(&matches));
+    let Cli { color, command } = match parsed {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help that nobody reads on is no failure.
+            let _ = answer.print();
+            return if answer.use_stderr() {
+                Exit::Failed
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    let terminal = Terminal::new(color);
+    command.run(name, &terminal).unwrap_or_else(|error| {
+        let word = paint(terminal.err.alarm, "error:");
+        terminal.message(&format!("{word} {}\n", escape::line(&format!("{error:#}"))));
+        Exit::Failed
+    })
+}
+
+// === impl Command ===
+
+impl Command {
+    fn run(self, name: &'static str, terminal: &Terminal) -> anyhow::Result<Exit> {
+        match self {
+            Command::Render(args) => args.run(terminal),
+            Command::Plan(args) => args.run(terminal),
+            Command::Lint(args) => args.run(terminal),
+            Command::Convert(args) => args.run(terminal),
+            Command::Inspect(args) => args.run(terminal),
+            Command::Completion(args) => args.run(name, terminal),
+            Command::Version => version(name, terminal),
+            Command::Complete(question) => question.run(name, terminal),
+        }
+    }
+}
+
+fn version(name: &str, terminal: &Terminal) -> anyhow::Result<Exit> {
+    let written = ignition::Version::ALL
+        .into_iter()
+        .filter(|v| convert::is_target(*v))
+        .map(ignition::Version::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
+    terminal.print(&format!(
+        "{name} {}\nreads Ignition 2.0.0 to 2.2.0, 3.0.0 to 3.6.0\nwrites Ignition {written}\n",
+        env!("CARGO_PKG_VERSION"),
+    ))?;
+    Ok(Exit::Done)
+}
+
+// === impl Exit ===
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        definition("mcctl").debug_assert();
+    }
+
+    #[test]
+    fn a_copy_named_kubectl_mc_is_the_plugin() {
+        let table = [
+            ("mcctl", "mcctl"),
+            ("/usr/local/bin/mcctl", "mcctl"),
+            ("/usr/local/bin/kubectl-mc", "kubectl mc"),
+            ("kubectl-mc.exe", "kubectl mc"),
+            ("", "mcctl"),
+        ];
+        for (program, name) in table {
+            assert_eq!(called_as(Path::new(program)), name, "{program:?}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! `convert`: an Ignition config in another version of the spec.
+
+use std::path::PathBuf;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use ignition::Version;
+
+use crate::cli::Exit;
+use crate::report;
+use crate::source::{self, Source};
+use crate::terminal::Terminal;
+
+/// Write an Ignition config in another version of the spec
+///
+/// Reads an Ignition config, or the one in a MachineConfig, of any version, and prints it as JSON in the
+/// version asked for. Refused, with every reason, is what that version has no word for: nothing is dropped.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The version to write
+    #[arg(long, value_name = "VERSION", value_parser = targets())]
+    to: Version,
+    /// An Ignition config or a MachineConfig, `-` for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Whether configs can be written in a version: to 3.0.0 nothing translates down (MCO render 2.6).
+pub(crate) const fn is_target(version: Version) -> bool {
+    match version {
+        Version::V3_0 => false,
+        Version::V2_2 | Version::V3_1 | Version::V3_2 | Version::V3_3 | Version::V3_4 | Version::V3_5 => true,
+    }
+}
+
+fn targets() -> impl clap::builder::TypedValueParser<Value = Version> {
+    let names = Version::ALL.into_iter().filter(|v| is_target(*v));
+    PossibleValuesParser::new(names.map(Version::as_str)).map(|name| {
+        Version::ALL
+            .into_iter()
+            .find(|v| v.as_str() == name)
+            .expect("clap lets only the names of versions through")
+    })
+}
+
+// === impl Args ===
+
+impl Args {
+    pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Exit> {
+        let Self { to, file } = self;
+        let (sources, mut findings) = source::read(&file);
+        let converted = match sources.as_slice() {
+            [one] => convert(one, to, &mut findings),
+            several => {
+                findings.extend(source::not_one(&file, several.len(), &findings));
+                None
+            }
+        };
+        let failed = report::print(terminal, &findings);
+        match converted {
+            Some(json) if !failed => {
+                terminal.print(&format!("{json}\n"))?;
+                Ok(Exit::Done)
+            }
+            _ => Ok(Exit::Failed),
+        }
+    }
+}
+
+fn convert(source: &Source, to: Version, findings: &mut Vec<report::Located>) -> Option<String> {
+    let parsed = source.parse(findings)?;
+    match parsed.config.encode(to) {
+        Ok(json) => Some(json),
+        Err(invalid) => {
+            findings.extend(source.findings(&invalid.problems));
+            None
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The machine-readable forms of a result, safe to show on a terminal.
+
+use crds::manifest::to_yaml;
+use serde::Serialize;
+
+use crate::escape;
+
+/// A value as indented JSON, ending in a newline.
+///
+/// # Panics
+/// When the value does not serialise to JSON; the types that are printed always do.
+pub(crate) fn json(value: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(value).expect("what is printed has string keys");
+    safe_json(&text)
+}
+
+/// JSON text as it is, but for characters that would act on a terminal; ends in a newline.
+pub(crate) fn safe_json(text: &str) -> String {
+    format!("{}\n", escape::json(text))
+}
+
+/// A value as a YAML document.
+pub(crate) fn yaml(value: &impl Serialize) -> String {
+    to_yaml(value)
+}

@@ -1,0 +1,251 @@
+//! `plan`: what a change does to the nodes of a pool, before it is made.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crds::{MachineConfig, MachineConfigSpec, MachineConfiguration, machine_configuration};
+use machineconfig::plan::{Disruption, Facts, Plan};
+use machineconfig::reconcile::{Origins, StorageOverride};
+use machineconfig::redact::Limits;
+use machineconfig::{Code, Finding, Policy, Provenance, RenderedConfig};
+
+use crate::cli::Exit;
+use crate::form;
+use crate::objects::Objects;
+use crate::pool::{self, Images};
+use crate::report::{self, Located, Place, plural};
+use crate::terminal::Terminal;
+
+/// Tell what a change does to the nodes of a pool: what differs, what it costs, who causes it
+///
+/// Both sides are rendered as `render` does it; a side that is one rendered MachineConfig is taken as it is.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Exit codes: 0 no change, 2 change without drain or reboot, 3 drain or reboot, \
+        4 refused by running nodes, 1 error.",
+    after_long_help = "Exit codes: 0 no change, 2 change without drain or reboot, 3 drain or reboot, \
+        4 refused by running nodes, 1 error.\n\nExamples:\n  \
+        mcctl plan --pool worker --from examples/base --to examples/revision-2 --policy examples/policy.yaml\n  \
+        mcctl plan --pool worker --from main/ --to branch/ --show-diff -o markdown > comment.md"
+)]
+pub(crate) struct Args {
+    /// The pool
+    #[arg(long, value_name = "POOL")]
+    pool: String,
+    /// The objects as they are: files, directories, or `-` for standard input
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    from: Vec<PathBuf>,
+    /// The objects as they are to be
+    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    to: Vec<PathBuf>,
+    /// Read the directories below a directory too
+    #[arg(short = 'R', long)]
+    recursive: bool,
+    /// A file with the MachineConfiguration whose nodeDisruptionPolicy holds; without it the one among the
+    /// objects of --to, without that the built-in policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// How to print the plan
+    #[arg(short, long, value_enum, value_name = "FORMAT", default_value_t)]
+    output: Output,
+    /// Show what changes in the decoded contents of files and units; secrets by size and hash only
+    #[arg(long)]
+    show_diff: bool,
+}
+
+/// The form of the plan.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Output {
+    #[default]
+    Text,
+    Json,
+    Markdown,
+}
+
+/// One side of the change.
+struct Side {
+    config: RenderedConfig,
+    /// Unknown when the side was given rendered.
+    provenance: Option<Provenance>,
+}
+
+// === impl Args ===
+
+impl Args {
+    pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Exit> {
+        let Self {
+            pool,
+            from,
+            to,
+            recursive,
+            policy,
+            output,
+            show_diff,
+        } = self;
+        let mut findings = Vec::new();
+        let current = Objects::read(&from, recursive);
+        let desired = Objects::read(&to, recursive);
+        let current_side = side(&current, &pool, &mut findings);
+        let desired_side = side(&desired, &pool, &mut findings);
+        let rules = rules(policy.as_deref(), &desired, &mut findings);
+        let failed = report::print(terminal, &findings);
+        let (Some(old), Some(new), Some(rules)) = (current_side, desired_side, rules) else {
+            return Ok(Exit::Failed);
+        };
+        if failed {
+            return Ok(Exit::Failed);
+        }
+        let facts = Facts {
+            origins: Origins {
+                old: old.provenance.as_ref(),
+                new: new.provenance.as_ref(),
+            },
+            overrides: Some(&rules.overrides),
+            diffs: show_diff.then(Limits::default),
+        };
+        let plan = machineconfig::plan(&old.config, &new.config, &rules.policy, &facts);
+        terminal.print(&match output {
+            Output::Text => machineconfig::plan::text(&plan, &terminal.out),
+            Output::Json => form::json(&plan),
+            Output::Markdown => machineconfig::plan::markdown(&plan),
+        })?;
+        Ok(exit(&plan))
+    }
+}
+
+/// The answer of a plan as an exit code.
+fn exit(plan: &Plan) -> Exit {
+    if !plan.refusals.is_empty() {
+        return Exit::Refused;
+    }
+    if plan.is_empty() {
+        return Exit::Done;
+    }
+    match plan.disruption {
+        Disruption::None | Disruption::Reload | Disruption::Restart => Exit::Changes,
+        Disruption::Drain | Disruption::Reboot => Exit::Disrupts,
+    }
+}
+
+/// One side from its objects, as given or rendered; what is met goes to `findings`.
+fn side(objects: &Objects, pool: &str, findings: &mut Vec<Located>) -> Option<Side> {
+    findings.extend(objects.findings.iter().cloned());
+    if !objects.is_complete() {
+        return None;
+    }
+    if let Some(config) = objects.only_rendered() {
+        return as_given(objects, config, pool, findings);
+    }
+    let rendered = pool::render(objects, pool, &Images::default(), findings)?;
+    let spec = MachineConfigSpec {
+        config: None,
+        ..rendered.spec
+    };
+    Some(Side {
+        config: RenderedConfig {
+            name: rendered.name,
+            spec,
+            ignition: rendered.ignition,
+        },
+        provenance: Some(rendered.provenance),
+    })
+}
+
+/// A side that is a rendered MachineConfig: not validated, since what nodes run may be broken and must be left again.
+fn as_given(
+    objects: &Objects,
+    config: &MachineConfig,
+    pool: &str,
+    findings: &mut Vec<Located>,
+) -> Option<Side> {
+    let name = config.metadata.name.as_deref().unwrap_or_default();
+    let object = format!("MachineConfig/{name}");
+    if !pool::is_rendered_for(name, pool) {
+        let message = format!("is no rendered config of the pool {pool}");
+        let finding = Finding::error(Code::POOL_NOT_FOUND, object, "metadata.name", message);
+        findings.push(objects.locate(finding));
+        return None;
+    }
+    match RenderedConfig::from_machine_config(config) {
+        Ok(config) => Some(Side {
+            config,
+            provenance: None,
+        }),
+        Err(invalid) => {
+            let problems = invalid.problems.iter();
+            let found = problems.map(|problem| Finding::from_problem(&object, "spec.config", problem));
+            findings.extend(found.map(|finding| objects.locate(finding)));
+            None
+        }
+    }
+}
+
+/// What a cluster's MachineConfiguration says about changes.
+#[derive(Default)]
+struct Rules {
+    policy: Policy,
+    overrides: BTreeSet<StorageOverride>,
+}
+
+/// The rules from the file of `--policy`, else from the objects of `--to`, else the built-in ones.
+fn rules(file: Option<&Path>, desired: &Objects, findings: &mut Vec<Located>) -> Option<Rules> {
+    let Some(file) = file else {
+        return match desired.policies.as_slice() {
+            [] => Some(Rules::default()),
+            [one] => read_rules(one, desired, findings),
+            several => {
+                findings.push(not_one(Place::default(), several.len()));
+                None
+            }
+        };
+    };
+    let given = Objects::read(&[file.to_owned()], false);
+    findings.extend(given.findings.iter().cloned());
+    match given.policies.as_slice() {
+        [one] => read_rules(one, &given, findings),
+        _ if given.findings.iter().any(Located::is_error) => None,
+        others => {
+            findings.push(not_one(Place::file(file.to_string_lossy()), others.len()));
+            None
+        }
+    }
+}
+
+fn not_one(place: Place, count: usize) -> Located {
+    let message = format!(
+        "holds {}, and one is needed",
+        plural(count, "MachineConfiguration")
+    );
+    let remedy = "Give one MachineConfiguration (operator.openshift.io/v1) with spec.nodeDisruptionPolicy.";
+    Located {
+        place,
+        finding: Finding::error(Code::NOT_ONE_OBJECT, "", "", message).remedy(remedy),
+    }
+}
+
+fn read_rules(object: &MachineConfiguration, from: &Objects, findings: &mut Vec<Located>) -> Option<Rules> {
+    let spec = &object.spec;
+    let policy = match &spec.node_disruption_policy {
+        None => Policy::default(),
+        Some(user) => {
+            let said = machineconfig::policy::check(user);
+            findings.extend(said.into_iter().map(|finding| from.locate(finding)));
+            Policy::merge(user).ok()?
+        }
+    };
+    let overrides = spec.irreconcilable_validation_overrides.as_ref();
+    let overrides = overrides.map(|o| o.storage.iter().map(|part| storage(*part)).collect());
+    Some(Rules {
+        policy,
+        overrides: overrides.unwrap_or_default(),
+    })
+}
+
+fn storage(part: machine_configuration::StorageOverride) -> StorageOverride {
+    use machine_configuration::StorageOverride as Declared;
+    match part {
+        Declared::Disks => StorageOverride::Disks,
+        Declared::FileSystems => StorageOverride::FileSystems,
+        Declared::Raid => StorageOverride::Raid,
+    }
+}

@@ -1,0 +1,153 @@
+//! From the objects of an input to the rendered config of one pool.
+
+use std::collections::BTreeSet;
+
+use crds::{MachineConfig, annotations};
+use machineconfig::pool::Selector;
+use machineconfig::{Code, Defaults, Finding, Rendered};
+
+use crate::objects::Objects;
+use crate::report::Located;
+
+/// The pools every cluster has; all others are custom pools (MCO controller 1.2).
+const BUILT_IN: [&str; 3] = ["master", "worker", "arbiter"];
+/// The role whose MachineConfigs every custom pool takes too.
+const WORKER: &str = "worker";
+
+/// Images that the command line puts over those of the ControllerConfig.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Images {
+    /// OS image when no MachineConfig sets one; over the one in a ControllerConfig of the input
+    #[arg(long, value_name = "IMAGE")]
+    os_image: Option<String>,
+    /// Extensions image when no MachineConfig sets one; over the one in a ControllerConfig of the input
+    #[arg(long, value_name = "IMAGE")]
+    extensions_image: Option<String>,
+}
+
+/// Renders the pool named `pool` from the objects of an input; refusals and warnings go to `findings`.
+pub(crate) fn render(
+    objects: &Objects,
+    pool: &str,
+    images: &Images,
+    findings: &mut Vec<Located>,
+) -> Option<Rendered> {
+    let rendered = select(objects, pool)
+        .and_then(|selected| machineconfig::render(pool, &selected, &defaults(objects, pool, images)));
+    let (rendered, said) = match rendered {
+        Ok(rendered) => {
+            let warnings = rendered.warnings.clone();
+            (Some(rendered), warnings)
+        }
+        Err(refusals) => (None, refusals),
+    };
+    findings.extend(said.into_iter().map(|finding| objects.locate(finding)));
+    rendered
+}
+
+/// The MachineConfigs of a pool. The MachineConfigPool of that name decides; without one it is the role label,
+/// a custom pool taking the role worker too.
+fn select(objects: &Objects, pool: &str) -> Result<Vec<MachineConfig>, Vec<Finding>> {
+    if let Some(object) = objects.pool(pool) {
+        let selector = object.spec.machine_config_selector.as_ref();
+        let selected = machineconfig::pool::machine_configs_for(pool, selector, &objects.configs)?;
+        return Ok(selected.into_iter().cloned().collect());
+    }
+    let custom = !BUILT_IN.contains(&pool);
+    let own = |config: &&MachineConfig| role(config) == Some(pool);
+    if !objects.configs.iter().any(|config| own(&config)) {
+        return Err(vec![not_found(objects, pool)]);
+    }
+    let selected = objects.configs.iter();
+    let selected = selected.filter(|config| own(config) || custom && role(config) == Some(WORKER));
+    Ok(selected.cloned().collect())
+}
+
+/// The pools an input has: those it holds as objects, else those its role labels name.
+pub(crate) fn names(objects: &Objects) -> BTreeSet<String> {
+    let pools = objects.pools.iter().filter_map(|pool| pool.metadata.name.clone());
+    let mut names: BTreeSet<_> = pools.collect();
+    if names.is_empty() {
+        names.extend(objects.configs.iter().filter_map(role).map(str::to_owned));
+    }
+    names
+}
+
+/// The pool a MachineConfig is labelled for.
+pub(crate) fn role(config: &MachineConfig) -> Option<&str> {
+    config
+        .metadata
+        .labels
+        .as_ref()?
+        .get(annotations::ROLE)
+        .map(String::as_str)
+}
+
+/// Whether a MachineConfig is a rendered one.
+pub(crate) fn is_rendered(config: &MachineConfig) -> bool {
+    config
+        .metadata
+        .name
+        .as_deref()
+        .is_some_and(|name| name.starts_with("rendered-"))
+}
+
+/// Whether `name` is that of a rendered config of `pool`: `rendered-<pool>-<32 hexadecimal digits>`.
+pub(crate) fn is_rendered_for(name: &str, pool: &str) -> bool {
+    let hash = name
+        .strip_prefix("rendered-")
+        .and_then(|rest| rest.strip_prefix(pool)?.strip_prefix('-'));
+    hash.is_some_and(|hash| hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// Whether a pool of the input selects a MachineConfig.
+pub(crate) fn is_selected(objects: &Objects, config: &MachineConfig) -> bool {
+    let labels = config.metadata.labels.as_ref();
+    objects.pools.iter().any(|pool| {
+        let selector = Selector::new(pool.spec.machine_config_selector.as_ref());
+        selector.is_ok_and(|selector| selector.selects(labels))
+    })
+}
+
+fn not_found(objects: &Objects, pool: &str) -> Finding {
+    let mut present = names(objects);
+    present.extend(objects.configs.iter().filter_map(role).map(str::to_owned));
+    let present = match present.len() {
+        0 => "no pool at all".to_owned(),
+        _ => format!("the pools {}", present.into_iter().collect::<Vec<_>>().join(", ")),
+    };
+    let message =
+        format!("no pool of that name and no MachineConfig with that role; the input has {present}");
+    Finding::error(
+        Code::POOL_NOT_FOUND,
+        format!("MachineConfigPool/{pool}"),
+        "",
+        message,
+    )
+}
+
+fn defaults(objects: &Objects, pool: &str, images: &Images) -> Defaults {
+    let mut defaults = Defaults::default();
+    if let Some(config) = &objects.controller_config {
+        let annotations = config.metadata.annotations.as_ref();
+        let release = annotations.and_then(|a| a.get(annotations::RELEASE_IMAGE_VERSION));
+        defaults
+            .os_image_url
+            .clone_from(&config.spec.base_os_container_image);
+        defaults
+            .extensions_image_url
+            .clone_from(&config.spec.base_os_extensions_container_image);
+        defaults.release_version = release.cloned().unwrap_or_default();
+    }
+    let stream = objects
+        .pool(pool)
+        .and_then(|pool| pool.spec.os_image_stream.as_ref());
+    defaults.os_image_stream = stream.map(|stream| stream.name.clone()).unwrap_or_default();
+    if let Some(image) = &images.os_image {
+        defaults.os_image_url.clone_from(image);
+    }
+    if let Some(image) = &images.extensions_image {
+        defaults.extensions_image_url.clone_from(image);
+    }
+    defaults
+}

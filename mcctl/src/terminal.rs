@@ -1,0 +1,90 @@
+//! The way out: results to standard output, messages to standard error, colour only where it is seen.
+
+use std::io::{self, Write as _};
+
+use anstyle::Style;
+use clap::ColorChoice;
+use machineconfig::style::Styles;
+
+/// Where text goes, and how it is coloured there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terminal {
+    /// Colours of standard output.
+    pub(crate) out: Styles,
+    /// Colours of standard error.
+    pub(crate) err: Styles,
+}
+
+/// `text` in `style`. The text must be safe to show ([`crate::escape`]).
+pub(crate) fn paint(style: Style, text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!("{style}{text}{style:#}")
+    }
+}
+
+// === impl Terminal ===
+
+impl Terminal {
+    /// Colours as asked for; `auto` means on a terminal that knows them, unless `NO_COLOR` is set, and
+    /// anywhere when `CLICOLOR_FORCE` is.
+    pub(crate) fn new(choice: ColorChoice) -> Self {
+        let decide = |auto: anstream::ColorChoice| {
+            let coloured = match choice {
+                ColorChoice::Always => true,
+                ColorChoice::Never => false,
+                ColorChoice::Auto => auto != anstream::ColorChoice::Never,
+            };
+            if coloured {
+                Styles::coloured()
+            } else {
+                Styles::plain()
+            }
+        };
+        Self {
+            out: decide(anstream::AutoStream::choice(&io::stdout())),
+            err: decide(anstream::AutoStream::choice(&io::stderr())),
+        }
+    }
+
+    /// Writes a result. A reader that has seen enough (`| head`) is no error, so that the exit code still
+    /// tells what the result was.
+    #[expect(clippy::unused_self, reason = "a result is printed by who holds the terminal")]
+    pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(anyhow::Error::new(error).context("cannot write to standard output"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a message. There is nobody left to tell when standard error is gone, so failures are dropped.
+    #[expect(
+        clippy::unused_self,
+        reason = "a message is written by who holds the terminal"
+    )]
+    pub(crate) fn message(&self, text: &str) {
+        let _ = io::stderr().lock().write_all(text.as_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paint_adds_nothing_without_colours_or_text() {
+        assert_eq!(paint(Styles::plain().alarm, "x"), "x");
+        assert_eq!(paint(Styles::coloured().alarm, ""), "");
+        assert_eq!(paint(Styles::coloured().removed, "x"), "\u{1b}[31mx\u{1b}[0m");
+    }
+
+    #[test]
+    fn an_explicit_choice_wins_over_the_environment() {
+        assert_eq!(Terminal::new(ColorChoice::Always).out, Styles::coloured());
+        assert_eq!(Terminal::new(ColorChoice::Never).err, Styles::plain());
+    }
+}
