@@ -1,0 +1,11 @@
+//! The node as seen from outside: its files beneath one directory handle, its users, its units.
+
+pub mod enablement;
+pub mod identity;
+mod links;
+pub mod preset;
+pub mod root;
+mod unit_file;
+mod unit_name;
+
+pub use root::{Found, OpenFile, Root};

@@ -1,0 +1,178 @@
+//! Whether a unit is enabled, told from the links on disk: what `systemctl --root=DIR is-enabled` answers.
+//!
+//! [`Units::state`] is the entry point. It asks no running systemd, so it answers for a root that has never been booted
+//! as well; presets that the first boot will apply are the caller's affair (see [`super::preset`]).
+
+mod directory;
+mod search;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use directory::{Directory, Place, SEARCH_PATH};
+use search::{Search, Unit};
+
+use super::{Root, unit_name};
+
+/// Answers of `systemctl is-enabled` (systemctl(1)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Links below `/etc` pull it in.
+    Enabled,
+    /// Links below `/run` pull it in.
+    EnabledRuntime,
+    /// The unit file lies elsewhere, and a link below `/etc` makes it known.
+    Linked,
+    /// The same below `/run`.
+    LinkedRuntime,
+    /// The name is a link to another unit.
+    Alias,
+    /// A link to `/dev/null` below `/etc`.
+    Masked,
+    /// The same below `/run`.
+    MaskedRuntime,
+    /// It has no `[Install]` section.
+    Static,
+    /// It has another unit to enable with it, or is enabled under another name.
+    Indirect,
+    /// It could be enabled and is not.
+    Disabled,
+    /// A generator made it.
+    Generated,
+    /// It was made at run time.
+    Transient,
+    /// There is no such unit, or what is there leads to none.
+    NotFound,
+    /// Its name is none that a unit can have.
+    Bad,
+}
+
+/// The units of a node: every directory of the search path, read once.
+#[derive(Debug)]
+pub struct Units<'a> {
+    root: &'a Root,
+    directories: Vec<Directory>,
+}
+
+// === impl Units ===
+
+impl<'a> Units<'a> {
+    /// Reads the directories in which a node's units are.
+    pub fn read(root: &'a Root) -> io::Result<Self> {
+        let mut directories: Vec<Directory> = Vec::new();
+        let mut seen = Vec::new();
+        for (path, place) in SEARCH_PATH {
+            // Where /lib is a link to /usr/lib, both names are one directory.
+            let Some(real) = root.resolve(Path::new(path))? else {
+                continue;
+            };
+            if seen.contains(&real) {
+                continue;
+            }
+            seen.push(real);
+            directories.push(Directory::read(root, path, place)?);
+        }
+        Ok(Self { root, directories })
+    }
+
+    /// What `systemctl is-enabled` says about `unit`.
+    pub fn state(&self, unit: &str) -> io::Result<State> {
+        if !unit_name::is_valid(unit) {
+            return Ok(State::Bad);
+        }
+        let found = match self.search(unit)? {
+            Search::Unit(found) => found,
+            Search::Masked { runtime: true } => return Ok(State::MaskedRuntime),
+            Search::Masked { runtime: false } => return Ok(State::Masked),
+            Search::NotFound => return Ok(State::NotFound),
+        };
+        let file_name = found.path.file_name().unwrap_or_default();
+        if file_name != unit && unit_name::instance(&found.name).is_none() {
+            return Ok(State::Alias);
+        }
+        match found.directory.map(|index| self.directories[index].place) {
+            Some(Place::Generated) => return Ok(State::Generated),
+            Some(Place::Transient) => return Ok(State::Transient),
+            Some(Place::Config | Place::Runtime | Place::Vendor) | None => {}
+        }
+        if let Some(state) = self.linked(&found, true) {
+            return Ok(state);
+        }
+        // Known under a name that enabling it would not have given it.
+        if self.linked(&found, false).is_some() {
+            return Ok(State::Indirect);
+        }
+        Ok(if found.install.has_rules() {
+            State::Disabled
+        } else if !found.install.also.is_empty() {
+            State::Indirect
+        } else {
+            State::Static
+        })
+    }
+
+    /// The state that links to the unit give it, if there are any: with `known` only links that enabling the unit would
+    /// have made.
+    fn linked(&self, unit: &Unit, known: bool) -> Option<State> {
+        let (mut runtime, mut elsewhere) = (false, false);
+        let (mut linked, mut linked_runtime) = (false, false);
+        let mut below_unit = false;
+        for (index, directory) in self.directories.iter().enumerate() {
+            let links = directory.links_to(unit, known, below_unit);
+            if links.enable {
+                match directory.place {
+                    Place::Config => return Some(State::Enabled),
+                    Place::Runtime | Place::Generated | Place::Transient => runtime = true,
+                    Place::Vendor => elsewhere = true,
+                }
+            } else if links.same_name {
+                linked |= directory.place == Place::Config;
+                linked_runtime |= directory.place.is_runtime();
+            }
+            below_unit |= Some(index) == unit.directory;
+        }
+        if runtime {
+            Some(State::EnabledRuntime)
+        } else if elsewhere && unit_name::instance(&unit.name).is_some() {
+            Some(State::Static)
+        } else if linked {
+            Some(State::Linked)
+        } else if linked_runtime {
+            Some(State::LinkedRuntime)
+        } else {
+            None
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The word that systemctl prints.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Enabled => "enabled",
+            State::EnabledRuntime => "enabled-runtime",
+            State::Linked => "linked",
+            State::LinkedRuntime => "linked-runtime",
+            State::Alias => "alias",
+            State::Masked => "masked",
+            State::MaskedRuntime => "masked-runtime",
+            State::Static => "static",
+            State::Indirect => "indirect",
+            State::Disabled => "disabled",
+            State::Generated => "generated",
+            State::Transient => "transient",
+            State::NotFound => "not-found",
+            State::Bad => "bad",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

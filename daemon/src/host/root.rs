@@ -1,0 +1,328 @@
+//! The node's file system: a directory handle, and every path resolved beneath it.
+//!
+//! Links of the node resolve inside the root, absolute ones too (`/etc/alternatives`), as they do for the node itself; a
+//! link that leads out is reported and not followed. [`Root::look`] is the entry point. Nothing here opens a device, a
+//! pipe or a socket, and nothing blocks.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+pub use super::links::Exit;
+use super::links::{Route, follow};
+
+/// How paths are opened: links are read and followed by [`follow`], so the kernel never has to.
+const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
+    .union(ResolveFlags::NO_SYMLINKS)
+    .union(ResolveFlags::NO_MAGICLINKS);
+
+/// Entries read of one directory. A directory of units or drop-ins has hundreds; a bound keeps a hostile tree from
+/// filling memory.
+const MAX_ENTRIES: usize = 100_000;
+
+/// A directory that stands for `/` of a node.
+#[derive(Debug)]
+pub struct Root {
+    handle: OwnedFd,
+}
+
+/// What lies at a path. A link at the path itself is not followed.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing; or a parent is missing or no directory.
+    Missing,
+    /// A link on the way leads out of the root.
+    LeadsOut(Exit),
+    /// A regular file.
+    File(OpenFile),
+    /// A symbolic link.
+    Symlink {
+        /// Its text.
+        target: PathBuf,
+        /// Where it leads in the end, as an absolute path beneath the root, whether or not something is there; absent
+        /// when it leads out of the root or round in circles.
+        resolved: Option<PathBuf>,
+    },
+    /// A directory.
+    Directory,
+    /// Something else, and what it is called.
+    Other(&'static str),
+}
+
+/// A regular file, open for reading.
+#[derive(Debug)]
+pub struct OpenFile {
+    file: File,
+    /// Permission bits with set-uid, set-gid and sticky: at most 07777.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+    /// Size in bytes when it was opened.
+    pub size: u64,
+}
+
+/// One entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its name.
+    pub name: OsString,
+    /// Whether it is a link, and to what; or a directory; or anything else.
+    pub kind: EntryKind,
+}
+
+/// What an [`Entry`] is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A symbolic link with this text.
+    Link(PathBuf),
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+    /// Anything else.
+    Other,
+}
+
+/// The directory that holds a path, or why there is none.
+enum Parent {
+    Here(OwnedFd),
+    Missing,
+    LeadsOut(Exit),
+}
+
+// === impl Root ===
+
+impl Root {
+    /// Takes `directory` for the node's root: `/` on the node itself, `/rootfs` in a pod, any directory in a test.
+    pub fn open(directory: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self {
+            handle: fs::open(directory, flags, Mode::empty())?,
+        })
+    }
+
+    /// Who owns the root directory itself.
+    pub fn owner(&self) -> io::Result<(u32, u32)> {
+        let stat = fs::fstat(&self.handle)?;
+        Ok((stat.st_uid, stat.st_gid))
+    }
+
+    /// What lies at `path`, an absolute path of the node.
+    pub fn look(&self, path: &Path) -> io::Result<Found> {
+        let Some(name) = path.file_name() else {
+            return Ok(Found::Directory);
+        };
+        let parent = match self.parent(path)? {
+            Parent::Here(parent) => parent,
+            Parent::Missing => return Ok(Found::Missing),
+            Parent::LeadsOut(exit) => return Ok(Found::LeadsOut(exit)),
+        };
+        let stat = match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => stat,
+            Err(Errno::NOENT) => return Ok(Found::Missing),
+            Err(error) => return Err(error.into()),
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => open_regular(&parent, name),
+            FileType::Symlink => {
+                let target = readlink(&parent, name)?;
+                Ok(Found::Symlink {
+                    target,
+                    resolved: self.resolve(path)?,
+                })
+            }
+            FileType::Directory => Ok(Found::Directory),
+            other => Ok(Found::Other(describe(other))),
+        }
+    }
+
+    /// All of the file at `path`, links at the path itself followed too. `None` when there is no regular file, or it is
+    /// longer than `limit` bytes.
+    pub fn read(&self, path: &Path, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let Some(end) = self.resolve(path)? else {
+            return Ok(None);
+        };
+        match self.look(&end)? {
+            Found::File(file) => file.read(limit),
+            Found::Missing
+            | Found::LeadsOut(_)
+            | Found::Symlink { .. }
+            | Found::Directory
+            | Found::Other(_) => Ok(None),
+        }
+    }
+
+    /// The entries of the directory at `path`, links followed, sorted by name. Empty when there is none beneath the root.
+    pub fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let Some(end) = self.resolve(path)? else {
+            return Ok(Vec::new());
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = match self.open_plain(&end, flags) {
+            Ok(directory) => directory,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(Vec::new()),
+            Err(error) => return Err(error.into()),
+        };
+        let mut entries = Vec::new();
+        for entry in fs::Dir::read_from(&directory)? {
+            let entry = entry?;
+            let name = OsString::from_vec(entry.file_name().to_bytes().to_vec());
+            if name == "." || name == ".." {
+                continue;
+            }
+            if entries.len() == MAX_ENTRIES {
+                let message = format!("{} has more than {MAX_ENTRIES} entries", path.display());
+                return Err(io::Error::other(message));
+            }
+            if let Some(kind) = entry_kind(&directory, &name)? {
+                entries.push(Entry { name, kind });
+            }
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    /// Where `path` leads with every link followed, as an absolute path beneath the root, whether or not something is
+    /// there; `None` when it leads out of the root or round in circles.
+    pub fn resolve(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        Ok(match follow(path, true, |at| self.link_text(at))? {
+            Route::To(end) => Some(Path::new("/").join(end)),
+            Route::Out(_) | Route::Loop => None,
+        })
+    }
+
+    fn parent(&self, path: &Path) -> io::Result<Parent> {
+        const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        let mut opened = self.open_plain(directory, FLAGS);
+        // A link on the way (LOOP), or `..` (XDEV, if it leads above): the long way round.
+        if matches!(opened, Err(Errno::LOOP | Errno::XDEV)) {
+            opened = match follow(directory, true, |at| self.link_text(at))? {
+                Route::To(end) => self.open_plain(&end, FLAGS),
+                Route::Out(exit) => return Ok(Parent::LeadsOut(exit)),
+                Route::Loop => Err(Errno::LOOP),
+            };
+        }
+        match opened {
+            Ok(directory) => Ok(Parent::Here(directory)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(Parent::Missing),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens a path that holds no link; fails with `LOOP` when it does.
+    fn open_plain(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let relative = path.strip_prefix("/").unwrap_or(path);
+        let relative = if relative.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            relative
+        };
+        fs::openat2(&self.handle, relative, flags, Mode::empty(), RESOLVE)
+    }
+
+    /// The text of the link at a path that holds no other link.
+    fn link_text(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let link = match self.open_plain(path, flags) {
+            Ok(link) => link,
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let stat = fs::fstat(&link)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            return Ok(None);
+        }
+        readlink(&link, OsStr::new("")).map(Some)
+    }
+}
+
+fn readlink(directory: impl AsFd, name: &OsStr) -> io::Result<PathBuf> {
+    let text = fs::readlinkat(directory, name, Vec::new())?;
+    Ok(OsString::from_vec(text.into_bytes()).into())
+}
+
+/// Opens what was seen to be a regular file, and makes sure that it still is one.
+fn open_regular(parent: &OwnedFd, name: &OsStr) -> io::Result<Found> {
+    // Should a pipe or a terminal have taken its place: neither wait for it nor be owned by it.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match fs::openat(parent, name, flags, Mode::empty()) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Ok(Found::Missing),
+        Err(error) => return Err(error.into()),
+    };
+    let stat = fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(Found::File(OpenFile::new(file, &stat))),
+        other => Ok(Found::Other(describe(other))),
+    }
+}
+
+fn entry_kind(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<EntryKind>> {
+    let stat = match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        // Gone since it was listed.
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => EntryKind::Link(readlink(directory, name)?),
+        FileType::Directory => EntryKind::Directory,
+        FileType::RegularFile => EntryKind::File,
+        _ => EntryKind::Other,
+    }))
+}
+
+fn describe(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "regular file",
+        FileType::Directory => "directory",
+        FileType::Symlink => "symbolic link",
+        FileType::Fifo => "named pipe",
+        FileType::Socket => "socket",
+        FileType::CharacterDevice => "character device",
+        FileType::BlockDevice => "block device",
+        FileType::Unknown => "file of unknown type",
+    }
+}
+
+// === impl OpenFile ===
+
+impl OpenFile {
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the widths of the kernel's numbers differ between architectures"
+    )]
+    fn new(file: OwnedFd, stat: &Stat) -> Self {
+        Self {
+            file: file.into(),
+            mode: stat.st_mode as u32 & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+        }
+    }
+
+    /// All of it, or `None` when it is longer than `limit` bytes, whatever its size was said to be.
+    pub fn read(mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        self.file
+            .by_ref()
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)?;
+        Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    }
+
+    /// For reading it piece by piece.
+    pub fn reader(&mut self) -> impl Read {
+        &mut self.file
+    }
+}
