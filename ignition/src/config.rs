@@ -122,10 +122,12 @@ impl Config {
     }
 
     /// The typed view.
+    ///
+    /// # Panics
+    /// Never: the key table and the types hold the same fields.
     #[must_use]
     pub fn typed(&self) -> types::Config {
-        types::Config::deserialize(&self.value)
-            .expect("the table and the types hold the same fields, which a test shows")
+        types::Config::deserialize(&self.value).expect("the table and the types hold the same fields")
     }
 
     /// Canonical JSON at 3.5.0: the reference's key order, nothing empty.

@@ -71,6 +71,11 @@ pub fn decode(
     }
 }
 
+/// Checks that a data URL decodes.
+pub(crate) fn check_source(source: &str) -> Result<(), ContentsError> {
+    data_url::decode(source).map(|_| ())
+}
+
 /// A data URL in the reference's percent encoding: `data:,` and `A-Z a-z 0-9 - _ . ! ~ * ' ( )` kept.
 #[must_use]
 pub fn percent(bytes: &[u8]) -> String {
@@ -98,6 +103,9 @@ pub fn base64(bytes: &[u8]) -> String {
 }
 
 /// Compresses, without a time stamp, so that equal bytes give equal streams.
+///
+/// # Panics
+/// Never: writing to memory does not fail.
 #[must_use]
 pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());

@@ -3,6 +3,8 @@
 //! Absent fields, empty lists, and objects that hold nothing but such are left out, except as entries
 //! of a list. Strings are escaped as Go's encoder does it for HTML.
 
+use std::fmt::Write;
+
 use serde_json::{Map, Value};
 
 use crate::schema::{Kind, Object, Presence};
@@ -127,6 +129,8 @@ fn write_escape(c: char, out: &mut String) {
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
-        other => out.push_str(&format!("\\u{:04x}", u32::from(other))),
+        other => {
+            let _ = write!(out, "\\u{:04x}", u32::from(other));
+        }
     }
 }

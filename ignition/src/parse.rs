@@ -37,11 +37,12 @@ pub(crate) fn json(text: &[u8]) -> Result<Value, Invalid> {
 pub(crate) fn config(value: &Value, validation: Validation) -> Result<Parsed, Invalid> {
     let spec = version::declared(value)?;
     let (config, problems) = if spec.is_v2() {
-        translate::v2::read(value, spec, validation)?
+        translate::v2::read(value, spec, validation)
     } else {
         let (map, mut problems) = read(&v3::CONFIG, spec, value);
         if validation == Validation::Full && !is_refused(&problems) {
             problems.extend(validate::check(&v3::CONFIG, spec, &map));
+            problems.extend(translate::check_up(&map, spec));
         }
         (map, problems)
     };
@@ -55,7 +56,8 @@ pub(crate) fn config(value: &Value, validation: Validation) -> Result<Parsed, In
     })
 }
 
-fn is_refused(problems: &[Problem]) -> bool {
+/// Whether an error is among the problems.
+pub(crate) fn is_refused(problems: &[Problem]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
@@ -210,8 +212,7 @@ impl Reader {
                 ": write it without quotes, and a mode in decimal (0644 is 420)"
             }
             ("a boolean", Value::String(_)) => ": write true or false without quotes",
-            (_, Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => "",
-            (_, Value::Array(_) | Value::Object(_)) => "",
+            (_, _) => "",
         };
         self.problems.push(Problem {
             path: path.to_string(),

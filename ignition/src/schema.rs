@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
+use crate::validate::Rule;
 use crate::version::Spec;
 
 /// An object of the spec.
@@ -20,6 +21,8 @@ pub(crate) struct Object {
     pub(crate) name: &'static str,
     /// What tells one item of a list of these from another.
     pub(crate) key: Key,
+    /// What must hold of it beyond the types of its fields.
+    pub(crate) rule: Rule,
     /// Its fields, in the reference's output order.
     pub(crate) fields: &'static [Field],
 }
@@ -103,6 +106,15 @@ pub(crate) enum Key {
 }
 
 impl Object {
+    const fn new(name: &'static str, key: Key, rule: Rule, fields: &'static [Field]) -> Self {
+        Object {
+            name,
+            key,
+            rule,
+            fields,
+        }
+    }
+
     /// The field of this JSON key: exact spelling first, then any letter case, as Go's decoder does.
     pub(crate) fn field(&self, key: &str) -> Option<&'static Field> {
         let fields: &'static [Field] = self.fields;
@@ -192,6 +204,26 @@ impl Field {
             List::Append => None,
             List::Keyed => Some(self.name),
             List::Shared(space) => Some(space),
+        }
+    }
+
+    /// The key of an entry of the list.
+    pub(crate) fn key_of<'v>(&self, entry: &'v Value) -> Cow<'v, str> {
+        match (self.kind, entry) {
+            (Kind::Objects(object, _), Value::Object(map)) => object.key_of(map),
+            (_, entry) => Cow::Borrowed(entry.as_str().unwrap_or_default()),
+        }
+    }
+
+    /// Whether the key of an entry may be shown: it is a name, not contents or a text of any kind.
+    pub(crate) fn has_plain_keys(&self) -> bool {
+        match self.kind {
+            Kind::Objects(object, _) => match object.key {
+                Key::Field(name) => matches!(name, "path" | "name" | "device"),
+                Key::Partition | Key::Header => true,
+                Key::None => false,
+            },
+            Kind::Text | Kind::Int | Kind::Bool | Kind::Object(_) | Kind::Texts(_) => false,
         }
     }
 

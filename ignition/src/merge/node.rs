@@ -173,10 +173,7 @@ impl Node {
     }
 
     fn key(&self, i: usize, item: &Value) -> String {
-        match (self.object.fields[i].kind, item) {
-            (Kind::Objects(object, _), Value::Object(map)) => object.key_of(map).into_owned(),
-            (_, item) => item.as_str().unwrap_or_default().to_owned(),
-        }
+        self.object.fields[i].key_of(item).into_owned()
     }
 
     /// Appends an entry to a keyed list.

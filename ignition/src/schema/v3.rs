@@ -4,7 +4,8 @@ use super::Kind::{Bool, Int, Text};
 use super::List::{Append, Keyed, Shared};
 use super::Neutral::{self, Absent, Empty};
 use super::{Field, Key, Object};
-use crate::version::Spec::{V3_1, V3_2, V3_3, V3_4, V3_5};
+use crate::validate::{anything, node, resource, storage, unit};
+use crate::version::Spec::{V3_0, V3_1, V3_2, V3_3, V3_4, V3_5};
 
 /// Files, directories and links: a path is one node of the file system.
 const NODE: super::List = Shared("node");
@@ -12,140 +13,155 @@ const NODE: super::List = Shared("node");
 const KARG: super::List = Shared("karg");
 
 /// A config.
-pub(crate) static CONFIG: Object = Object {
-    name: "config",
-    key: Key::None,
-    fields: &[
+pub(crate) static CONFIG: Object = Object::new(
+    "config",
+    Key::None,
+    node::units_and_nodes,
+    &[
         Field::object("ignition", &IGNITION),
         Field::object("kernelArguments", &KERNEL_ARGUMENTS).since(V3_3, Empty),
         Field::object("passwd", &PASSWD),
         Field::object("storage", &STORAGE),
         Field::object("systemd", &SYSTEMD),
     ],
-};
+);
 
-static IGNITION: Object = Object {
-    name: "ignition section",
-    key: Key::None,
-    fields: &[
+static IGNITION: Object = Object::new(
+    "ignition section",
+    Key::None,
+    anything,
+    &[
         Field::object("config", &IGNITION_CONFIG),
         Field::object("proxy", &PROXY).since(V3_1, Absent),
         Field::object("security", &SECURITY),
         Field::object("timeouts", &TIMEOUTS),
         Field::always("version", Text),
     ],
-};
+);
 
-static IGNITION_CONFIG: Object = Object {
-    name: "config section",
-    key: Key::None,
-    fields: &[
+static IGNITION_CONFIG: Object = Object::new(
+    "config section",
+    Key::None,
+    resource::merges,
+    &[
         Field::objects("merge", &REFERENCE, Keyed),
         Field::object("replace", &REFERENCE),
     ],
-};
+);
 
-static PROXY: Object = Object {
-    name: "proxy",
-    key: Key::None,
-    fields: &[
+static PROXY: Object = Object::new(
+    "proxy",
+    Key::None,
+    resource::proxy,
+    &[
         Field::optional("httpProxy", Text),
         Field::optional("httpsProxy", Text),
         Field::texts("noProxy", Keyed),
     ],
-};
+);
 
-static SECURITY: Object = Object {
-    name: "security section",
-    key: Key::None,
-    fields: &[Field::object("tls", &TLS)],
-};
+static SECURITY: Object = Object::new(
+    "security section",
+    Key::None,
+    anything,
+    &[Field::object("tls", &TLS)],
+);
 
-static TLS: Object = Object {
-    name: "tls section",
-    key: Key::None,
-    fields: &[Field::objects("certificateAuthorities", &REFERENCE, Keyed)],
-};
+static TLS: Object = Object::new(
+    "tls section",
+    Key::None,
+    resource::authorities,
+    &[Field::objects("certificateAuthorities", &REFERENCE, Keyed)],
+);
 
-static TIMEOUTS: Object = Object {
-    name: "timeouts",
-    key: Key::None,
-    fields: &[
+static TIMEOUTS: Object = Object::new(
+    "timeouts",
+    Key::None,
+    anything,
+    &[
         Field::optional("httpResponseHeaders", Int),
         Field::optional("httpTotal", Int),
     ],
-};
+);
 
 /// A config or a certificate authority to fetch.
-static REFERENCE: Object = Object {
-    name: "reference",
-    key: Key::Field("source"),
-    fields: &[
+static REFERENCE: Object = Object::new(
+    "reference",
+    Key::Field("source"),
+    resource::resource,
+    &[
         Field::optional("compression", Text).since(V3_1, Absent),
         Field::objects("httpHeaders", &HTTP_HEADER, Keyed).since(V3_1, Absent),
         Field::optional("source", Text),
         Field::object("verification", &VERIFICATION),
     ],
-};
+);
 
 /// Something else to fetch: the contents of a file, a key.
-static RESOURCE: Object = Object {
-    name: "resource",
-    key: Key::Field("source"),
-    fields: &[
+static RESOURCE: Object = Object::new(
+    "resource",
+    Key::Field("source"),
+    resource::resource,
+    &[
         Field::optional("compression", Text),
         Field::objects("httpHeaders", &HTTP_HEADER, Keyed).since(V3_1, Absent),
         Field::optional("source", Text),
         Field::object("verification", &VERIFICATION),
     ],
-};
+);
 
-static HTTP_HEADER: Object = Object {
-    name: "header",
-    key: Key::Header,
-    fields: &[Field::always("name", Text), Field::optional("value", Text)],
-};
+static HTTP_HEADER: Object = Object::new(
+    "header",
+    Key::Header,
+    resource::header,
+    &[Field::always("name", Text), Field::optional("value", Text)],
+);
 
-static VERIFICATION: Object = Object {
-    name: "verification",
-    key: Key::None,
-    fields: &[Field::optional("hash", Text)],
-};
+static VERIFICATION: Object = Object::new(
+    "verification",
+    Key::None,
+    resource::verification,
+    &[Field::optional("hash", Text)],
+);
 
-static KERNEL_ARGUMENTS: Object = Object {
-    name: "kernel arguments",
-    key: Key::None,
-    fields: &[
+static KERNEL_ARGUMENTS: Object = Object::new(
+    "kernel arguments",
+    Key::None,
+    anything,
+    &[
         Field::texts("shouldExist", KARG),
         Field::texts("shouldNotExist", KARG),
     ],
-};
+);
 
-static PASSWD: Object = Object {
-    name: "passwd section",
-    key: Key::None,
-    fields: &[
+static PASSWD: Object = Object::new(
+    "passwd section",
+    Key::None,
+    anything,
+    &[
         Field::objects("groups", &GROUP, Keyed),
         Field::objects("users", &USER, Keyed),
     ],
-};
+);
 
-static GROUP: Object = Object {
-    name: "group",
-    key: Key::Field("name"),
-    fields: &[
+static GROUP: Object = Object::new(
+    "group",
+    Key::Field("name"),
+    anything,
+    &[
         Field::optional("gid", Int),
         Field::always("name", Text),
         Field::optional("passwordHash", Text),
         Field::optional("shouldExist", Bool).since(V3_2, Neutral::Bool(true)),
         Field::optional("system", Bool),
     ],
-};
+);
 
-static USER: Object = Object {
-    name: "user",
-    key: Key::Field("name"),
-    fields: &[
+static USER: Object = Object::new(
+    "user",
+    Key::Field("name"),
+    anything,
+    &[
         Field::optional("gecos", Text),
         Field::texts("groups", Keyed),
         Field::optional("homeDir", Text),
@@ -161,12 +177,13 @@ static USER: Object = Object {
         Field::optional("system", Bool),
         Field::optional("uid", Int),
     ],
-};
+);
 
-static STORAGE: Object = Object {
-    name: "storage section",
-    key: Key::None,
-    fields: &[
+static STORAGE: Object = Object::new(
+    "storage section",
+    Key::None,
+    storage::storage,
+    &[
         Field::objects("directories", &DIRECTORY, NODE),
         Field::objects("disks", &DISK, Keyed),
         Field::objects("files", &FILE, NODE),
@@ -175,24 +192,26 @@ static STORAGE: Object = Object {
         Field::objects("luks", &LUKS, Keyed).since(V3_2, Empty),
         Field::objects("raid", &RAID, Keyed),
     ],
-};
+);
 
-static DIRECTORY: Object = Object {
-    name: "directory",
-    key: Key::Field("path"),
-    fields: &[
+static DIRECTORY: Object = Object::new(
+    "directory",
+    Key::Field("path"),
+    node::directory,
+    &[
         Field::object("group", &OWNER),
         Field::optional("overwrite", Bool),
         Field::always("path", Text),
         Field::object("user", &OWNER),
         Field::optional("mode", Int),
     ],
-};
+);
 
-static FILE: Object = Object {
-    name: "file",
-    key: Key::Field("path"),
-    fields: &[
+static FILE: Object = Object::new(
+    "file",
+    Key::Field("path"),
+    node::file,
+    &[
         Field::object("group", &OWNER),
         Field::optional("overwrite", Bool),
         Field::always("path", Text),
@@ -201,12 +220,13 @@ static FILE: Object = Object {
         Field::object("contents", &RESOURCE),
         Field::optional("mode", Int),
     ],
-};
+);
 
-static LINK: Object = Object {
-    name: "link",
-    key: Key::Field("path"),
-    fields: &[
+static LINK: Object = Object::new(
+    "link",
+    Key::Field("path"),
+    node::link,
+    &[
         Field::object("group", &OWNER),
         Field::optional("overwrite", Bool),
         Field::always("path", Text),
@@ -214,44 +234,48 @@ static LINK: Object = Object {
         Field::optional("hard", Bool),
         Field::optional("target", Text),
     ],
-};
+);
 
-static OWNER: Object = Object {
-    name: "owner",
-    key: Key::None,
-    fields: &[Field::optional("id", Int), Field::optional("name", Text)],
-};
+static OWNER: Object = Object::new(
+    "owner",
+    Key::None,
+    node::owner,
+    &[Field::optional("id", Int), Field::optional("name", Text)],
+);
 
-static DISK: Object = Object {
-    name: "disk",
-    key: Key::Field("device"),
-    fields: &[
+static DISK: Object = Object::new(
+    "disk",
+    Key::Field("device"),
+    storage::disk,
+    &[
         Field::always("device", Text),
         Field::objects("partitions", &PARTITION, Keyed),
         Field::optional("wipeTable", Bool),
     ],
-};
+);
 
-static PARTITION: Object = Object {
-    name: "partition",
-    key: Key::Partition,
-    fields: &[
+static PARTITION: Object = Object::new(
+    "partition",
+    Key::Partition,
+    storage::partition,
+    &[
         Field::optional("guid", Text),
         Field::optional("label", Text),
         Field::nonzero("number", Int),
         Field::optional("resize", Bool).since(V3_2, Neutral::Bool(false)),
-        Field::optional("shouldExist", Bool),
-        Field::optional("sizeMiB", Int),
-        Field::optional("startMiB", Int),
+        Field::optional("shouldExist", Bool).since(V3_0, Neutral::Bool(true)),
+        Field::optional("sizeMiB", Int).since(V3_0, Absent),
+        Field::optional("startMiB", Int).since(V3_0, Absent),
         Field::optional("typeGuid", Text),
-        Field::optional("wipePartitionEntry", Bool),
+        Field::optional("wipePartitionEntry", Bool).since(V3_0, Neutral::Bool(false)),
     ],
-};
+);
 
-static FILESYSTEM: Object = Object {
-    name: "file system",
-    key: Key::Field("device"),
-    fields: &[
+static FILESYSTEM: Object = Object::new(
+    "file system",
+    Key::Field("device"),
+    storage::filesystem,
+    &[
         Field::always("device", Text),
         Field::optional("format", Text),
         Field::optional("label", Text),
@@ -261,24 +285,26 @@ static FILESYSTEM: Object = Object {
         Field::optional("uuid", Text),
         Field::optional("wipeFilesystem", Bool),
     ],
-};
+);
 
-static RAID: Object = Object {
-    name: "array",
-    key: Key::Field("name"),
-    fields: &[
+static RAID: Object = Object::new(
+    "array",
+    Key::Field("name"),
+    storage::raid,
+    &[
         Field::texts("devices", Keyed),
         Field::optional("level", Text),
         Field::always("name", Text),
         Field::texts("options", Append),
         Field::optional("spares", Int),
     ],
-};
+);
 
-static LUKS: Object = Object {
-    name: "LUKS volume",
-    key: Key::Field("name"),
-    fields: &[
+static LUKS: Object = Object::new(
+    "LUKS volume",
+    Key::Field("name"),
+    storage::luks,
+    &[
         Field::object("cex", &CEX).since(V3_5, Empty),
         Field::object("clevis", &CLEVIS),
         Field::optional("device", Text),
@@ -291,65 +317,67 @@ static LUKS: Object = Object {
         Field::optional("uuid", Text),
         Field::optional("wipeVolume", Bool),
     ],
-};
+);
 
-static CEX: Object = Object {
-    name: "cex",
-    key: Key::None,
-    fields: &[Field::optional("enabled", Bool)],
-};
+static CEX: Object = Object::new("cex", Key::None, anything, &[Field::optional("enabled", Bool)]);
 
-static CLEVIS: Object = Object {
-    name: "clevis",
-    key: Key::None,
-    fields: &[
+static CLEVIS: Object = Object::new(
+    "clevis",
+    Key::None,
+    anything,
+    &[
         Field::object("custom", &CLEVIS_CUSTOM),
         Field::objects("tang", &TANG, Keyed),
         Field::optional("threshold", Int),
         Field::optional("tpm2", Bool),
     ],
-};
+);
 
-static CLEVIS_CUSTOM: Object = Object {
-    name: "custom clevis pin",
-    key: Key::None,
-    fields: &[
+static CLEVIS_CUSTOM: Object = Object::new(
+    "custom clevis pin",
+    Key::None,
+    storage::clevis_custom,
+    &[
         Field::optional("config", Text),
         Field::optional("needsNetwork", Bool),
         Field::optional("pin", Text),
     ],
-};
+);
 
-static TANG: Object = Object {
-    name: "tang server",
-    key: Key::Field("url"),
-    fields: &[
+static TANG: Object = Object::new(
+    "tang server",
+    Key::Field("url"),
+    resource::tang,
+    &[
         Field::optional("advertisement", Text).since(V3_4, Empty),
         Field::optional("thumbprint", Text),
         Field::nonzero("url", Text),
     ],
-};
+);
 
-static SYSTEMD: Object = Object {
-    name: "systemd section",
-    key: Key::None,
-    fields: &[Field::objects("units", &UNIT, Keyed)],
-};
+static SYSTEMD: Object = Object::new(
+    "systemd section",
+    Key::None,
+    unit::instances,
+    &[Field::objects("units", &UNIT, Keyed)],
+);
 
-static UNIT: Object = Object {
-    name: "unit",
-    key: Key::Field("name"),
-    fields: &[
+static UNIT: Object = Object::new(
+    "unit",
+    Key::Field("name"),
+    unit::unit,
+    &[
         Field::optional("contents", Text),
         Field::objects("dropins", &DROPIN, Keyed),
         Field::optional("enabled", Bool),
         Field::optional("mask", Bool),
         Field::always("name", Text),
     ],
-};
+);
 
-static DROPIN: Object = Object {
-    name: "drop-in",
-    key: Key::Field("name"),
-    fields: &[Field::optional("contents", Text), Field::always("name", Text)],
-};
+static DROPIN: Object = Object::new(
+    "drop-in",
+    Key::Field("name"),
+    unit::dropin,
+    &[Field::optional("contents", Text), Field::always("name", Text)],
+);

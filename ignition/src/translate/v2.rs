@@ -1,17 +1,51 @@
-//! The 2.x specs.
+//! The 2.x specs: read them up to 3.x, and write 2.2.0.
+
+mod down;
+mod duplicates;
+mod up;
 
 use serde_json::{Map, Value};
 
-use crate::parse::Validation;
+use crate::parse::{self, Validation};
+use crate::problem::Severity;
+use crate::schema::{v2, v3};
 use crate::version::Spec;
-use crate::{Invalid, Problem};
+use crate::{Problem, validate};
 
-/// Reads a 2.x config up to 3.5.0.
-pub(crate) fn read(
-    value: &Value,
-    spec: Spec,
-    validation: Validation,
-) -> Result<(Map<String, Value>, Vec<Problem>), Invalid> {
-    let _ = (value, spec, validation);
-    todo!()
+pub(super) use down::config as down;
+use duplicates::Origins;
+
+/// Reads a 2.x config: types, validation at its version, duplicates resolved, translation up, validation.
+///
+/// The map is of use only when no problem is an error.
+pub(crate) fn read(value: &Value, spec: Spec, validation: Validation) -> (Map<String, Value>, Vec<Problem>) {
+    let (map, mut problems) = parse::read(&v2::CONFIG, spec, value);
+    if validation == Validation::Full && !parse::is_refused(&problems) {
+        problems.extend(validate::check(&v2::CONFIG, spec, &map));
+        problems.extend(validate::check_upward(&map, spec));
+    }
+    if parse::is_refused(&problems) {
+        return (map, problems);
+    }
+    let (map, origins) = duplicates::resolve(map);
+    let map = up::config(map, spec);
+    if validation == Validation::Full {
+        problems.extend(errors_above(&map, &origins));
+    }
+    (map, problems)
+}
+
+/// The errors of a config that was translated up, where they stand in the 2.x config. Its warnings were
+/// said there already.
+fn errors_above(map: &Map<String, Value>, origins: &Origins) -> Vec<Problem> {
+    let problems = validate::check(&v3::CONFIG, Spec::V3_0, map);
+    let errors = problems
+        .into_iter()
+        .filter(|problem| problem.severity == Severity::Error);
+    errors
+        .map(|problem| Problem {
+            path: origins.relocate(&problem.path),
+            ..problem
+        })
+        .collect()
 }
