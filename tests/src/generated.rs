@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use machineconfig::Code;
 
-/// Directories in which every file is generated.
-const DIRECTORIES: [&str; 1] = ["crds/manifests"];
+/// Where the CRD manifests lie. Every file there is generated.
+const MANIFESTS: &str = "crds/manifests";
 
 /// Codes by their first two digits, and what they are about.
 const RANGES: [(u16, &str); 8] = [
@@ -60,25 +60,26 @@ pub fn check() -> Result<()> {
 /// Contents by path from the root of the repository.
 fn files() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
+    for (name, text) in crds::manifests() {
+        files.insert(format!("{MANIFESTS}/{name}"), text);
+    }
     files.insert("docs/errors.md".to_owned(), errors());
     files
 }
 
-/// Files in generated directories that are not among `files`.
+/// Manifests that are there and are not among `files`.
 fn stale_files(files: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    let mut stale = Vec::new();
-    for dir in DIRECTORIES {
-        let Ok(entries) = fs::read_dir(root().join(dir)) else {
-            continue;
-        };
-        for entry in entries {
-            let name = format!("{dir}/{}", entry?.file_name().to_string_lossy());
-            if !files.contains_key(&name) {
-                stale.push(name);
-            }
-        }
+    let dir = root().join(MANIFESTS);
+    if !dir.exists() {
+        return Ok(Vec::new());
     }
-    Ok(stale)
+    let entries = fs::read_dir(&dir).with_context(|| format!("could not read {}", dir.display()))?;
+    let names = entries.map(|entry| Ok(format!("{MANIFESTS}/{}", entry?.file_name().to_string_lossy())));
+    let names: Vec<String> = names.collect::<Result<_>>()?;
+    Ok(names
+        .into_iter()
+        .filter(|name| !files.contains_key(name))
+        .collect())
 }
 
 /// docs/errors.md

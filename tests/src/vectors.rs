@@ -8,6 +8,7 @@ mod mentions;
 mod plan;
 mod reconcile;
 mod render;
+mod serve;
 mod sourceless;
 
 use std::collections::BTreeMap;
@@ -34,7 +35,8 @@ const STACK: usize = 64 << 20;
 type Compare = fn(&Case, &mut Checks<'_>) -> Result<()>;
 
 /// The families that have code. Those of other names are reported as not covered.
-const FAMILIES: [(&str, Compare); 8] = [
+const FAMILIES: [(&str, Compare); 10] = [
+    ("accept", serve::accept),
     ("actions", plan::actions),
     ("blame", reconcile::blame),
     ("convert", convert::compare),
@@ -43,6 +45,7 @@ const FAMILIES: [(&str, Compare); 8] = [
     ("registries", plan::registries),
     ("render", render::compare),
     ("render-errors", render::compare),
+    ("serve", serve::serve),
 ];
 
 /// What a run came to.

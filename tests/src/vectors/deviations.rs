@@ -20,6 +20,8 @@ pub(crate) enum Rule {
     ConvertFrom2x,
     /// A file has neither contents nor an overwrite of its own.
     FileWithoutContents,
+    /// A body with the kubeconfig that the server appends.
+    KubeconfigMode,
     /// A LUKS volume with `cex`, at a version below 3.5.
     LuksCex,
     /// A path that begins, as text, with the mount path of a file system, at 2.2.
@@ -31,12 +33,13 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    const ALL: [Rule; 9] = [
+    const ALL: [Rule; 10] = [
         Rule::ActionsOnce,
         Rule::BlameByProvenance,
         Rule::BrokenConfigIsLeft,
         Rule::ConvertFrom2x,
         Rule::FileWithoutContents,
+        Rule::KubeconfigMode,
         Rule::LuksCex,
         Rule::MountPathComponents,
         Rule::RegistriesGzip,
@@ -51,6 +54,7 @@ impl Rule {
             Rule::BrokenConfigIsLeft => "broken-config-is-left",
             Rule::ConvertFrom2x => "convert-from-2x",
             Rule::FileWithoutContents => "file-without-contents",
+            Rule::KubeconfigMode => "kubeconfig-mode",
             Rule::LuksCex => "luks-cex",
             Rule::MountPathComponents => "mount-path-components",
             Rule::RegistriesGzip => "registries-gzip",

@@ -29,8 +29,8 @@ const FIELDS: [(&str, &str); 34] = [
     ("cannot exceed 0777", "mode"),
     ("KernelArguments is not supported", "kernelArguments"),
     ("LUKS is not supported", "luks"),
-    ("luks discard", "discard"),
-    ("luks openOptions", "openOptions"),
+    ("luks discard", "luks"),
+    ("luks openOptions", "luks"),
     ("ShouldExist in", "shouldExist"),
     ("Resize in", "resize"),
     ("in Ignition.Proxy", "proxy"),
@@ -73,6 +73,8 @@ fn mentions(text: &str) -> Vec<String> {
     for (before, after) in NAMED {
         found.extend(
             between(text, before, after)
+                // Of `Storage.Disks.Partitions` the last part is the field.
+                .filter_map(|name| name.rsplit('.').next())
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
         );
