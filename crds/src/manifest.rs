@@ -67,6 +67,8 @@ pub enum Object {
         kind: String,
         /// `metadata.name`.
         name: String,
+        /// The object as it was read.
+        value: Box<Value>,
     },
 }
 

@@ -6,8 +6,10 @@ use ignition::Problem;
 pub use ignition::Severity;
 
 mod codes;
+mod located;
 
 pub use codes::{Code, Entry};
+pub use located::{Located, Place};
 
 impl<'de> serde::Deserialize<'de> for Code {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

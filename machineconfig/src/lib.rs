@@ -3,6 +3,7 @@
 pub mod drift;
 pub mod finding;
 pub mod name;
+pub mod objects;
 pub mod plan;
 pub mod policy;
 pub mod pool;
@@ -16,6 +17,7 @@ pub mod style;
 mod wanted;
 
 pub use finding::{Code, Finding, Severity};
+pub use objects::Objects;
 pub use plan::{Disruption, Plan, plan};
 pub use policy::Policy;
 pub use provenance::Provenance;

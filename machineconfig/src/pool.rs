@@ -2,6 +2,7 @@
 //!
 //! Entry points: [`Selector`] and [`machine_configs_for`]. A selector that is absent or `{}` selects nothing.
 
+mod built_in;
 mod check;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 
 use crate::{Code, Finding};
 
+pub use built_in::{BUILT_IN, built_in, is_built_in};
 pub use check::check;
 
 /// A label key's name and a label value are at most this many characters (Kubernetes labels).

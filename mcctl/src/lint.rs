@@ -11,7 +11,7 @@ use crate::cli::Exit;
 use crate::explain;
 use crate::form;
 use crate::input::Files;
-use crate::objects::Objects;
+use crate::objects::{self, Objects};
 use crate::pool::{self, Images};
 use crate::report::{self, Located, Note};
 use crate::terminal::Terminal;
@@ -50,7 +50,7 @@ struct Report<'a> {
 impl Args {
     pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Exit> {
         let Self { files, output } = self;
-        let objects = Objects::read(&files.paths, files.recursive);
+        let objects = objects::read(&files.paths, files.recursive);
         let (findings, notes) = lint(&objects);
         let errors = findings.iter().filter(|found| found.is_error()).count();
         match output {
@@ -67,7 +67,7 @@ impl Args {
                 }
                 let verdict = Some(report::count(&findings)).filter(|count| !count.is_empty());
                 let verdict = verdict.as_deref().unwrap_or("no problems");
-                terminal.message(&format!("{}: {verdict}\n", objects.size()));
+                terminal.message(&format!("{}: {verdict}\n", objects::size(&objects)));
             }
         }
         Ok(if errors > 0 { Exit::Failed } else { Exit::Done })

@@ -11,7 +11,7 @@ use machineconfig::{Code, Finding, Policy, Provenance, RenderedConfig};
 
 use crate::cli::Exit;
 use crate::form;
-use crate::objects::Objects;
+use crate::objects::{self, Objects};
 use crate::pool::{self, Images};
 use crate::report::{self, Located, Place, plural};
 use crate::terminal::Terminal;
@@ -83,8 +83,8 @@ impl Args {
             show_diff,
         } = self;
         let mut findings = Vec::new();
-        let current = Objects::read(&from, recursive);
-        let desired = Objects::read(&to, recursive);
+        let current = objects::read(&from, recursive);
+        let desired = objects::read(&to, recursive);
         let current_side = side(&current, &pool, &mut findings);
         let desired_side = side(&desired, &pool, &mut findings);
         let rules = rules(policy.as_deref(), &desired, &mut findings);
@@ -133,7 +133,7 @@ fn side(objects: &Objects, pool: &str, findings: &mut Vec<Located>) -> Option<Si
     if !objects.is_complete() {
         return None;
     }
-    if let Some(config) = objects.only_rendered() {
+    if let Some(config) = objects::only_rendered(objects) {
         return as_given(objects, config, pool, findings);
     }
     let rendered = pool::render(objects, pool, &Images::default(), findings)?;
@@ -199,7 +199,7 @@ fn rules(file: Option<&Path>, desired: &Objects, findings: &mut Vec<Located>) ->
             }
         };
     };
-    let given = Objects::read(&[file.to_owned()], false);
+    let given = objects::read(&[file.to_owned()], false);
     findings.extend(given.findings.iter().cloned());
     match given.policies.as_slice() {
         [one] => read_rules(one, &given, findings),

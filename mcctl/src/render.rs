@@ -7,7 +7,7 @@ use crate::cli::Exit;
 use crate::explain::{self, Explanation};
 use crate::form;
 use crate::input::Files;
-use crate::objects::Objects;
+use crate::objects;
 use crate::pool::{self, Images};
 use crate::report;
 use crate::terminal::Terminal;
@@ -67,7 +67,7 @@ impl Args {
         if explain.is_some() && matches!(output, Some(Output::Name | Output::Ignition)) {
             bail!("--explain is printed as text, or with -o json or -o yaml; leave the other -o out");
         }
-        let objects = Objects::read(&files.paths, files.recursive);
+        let objects = objects::read(&files.paths, files.recursive);
         let mut findings = objects.findings.clone();
         let rendered = objects
             .is_complete()

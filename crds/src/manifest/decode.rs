@@ -89,10 +89,12 @@ pub(super) fn object(value: Value) -> Result<Option<(Object, Vec<String>)>, Deco
     };
     normalise(&mut value);
     let Some(decode) = decoder(&api_version, &kind) else {
+        let value = Box::new(value);
         let object = Object::Unknown {
             api_version,
             kind,
             name,
+            value,
         };
         return Ok(Some((object, Vec::new())));
     };
@@ -157,7 +159,11 @@ fn typed<T: DeserializeOwned>(
     let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
     let decoded = serde_ignored::deserialize(deserializer, |path| unknown.push(ignored_path(&path)));
     match decoded {
-        Ok(object) => Ok((wrap(Box::new(object)), unknown)),
+        Ok(object) => {
+            // They have been read already, to know the kind.
+            unknown.retain(|path| path != "apiVersion" && path != "kind");
+            Ok((wrap(Box::new(object)), unknown))
+        }
         Err(error) => Err(type_error(value, &segments(&track.path()), &error)),
     }
 }
