@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Random pairs of configs merged by each Ignition and by us.
-const PAIRS: usize = 60;
+const PAIRS: usize = 100;
 
 /// The pools of the examples.
 const POOLS: [&str; 2] = ["worker", "edge"];
