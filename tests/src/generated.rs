@@ -8,6 +8,8 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use machineconfig::Code;
 
+use crate::repository;
+
 /// Where the CRD manifests lie. Every file there is generated.
 const MANIFESTS: &str = "crds/manifests";
 
@@ -27,15 +29,15 @@ const RANGES: [(u16, &str); 8] = [
 pub fn write() -> Result<()> {
     let files = files();
     for stale in stale_files(&files)? {
-        fs::remove_file(root().join(&stale)).with_context(|| format!("could not remove {stale}"))?;
+        fs::remove_file(repository().join(&stale)).with_context(|| format!("could not remove {stale}"))?;
         println!("removed {stale}");
     }
     for (name, text) in &files {
-        let path = root().join(name);
+        let path = repository().join(name);
         if fs::read_to_string(&path).is_ok_and(|old| old == *text) {
             continue;
         }
-        fs::create_dir_all(path.parent().unwrap_or(root()))?;
+        fs::create_dir_all(path.parent().unwrap_or(repository()))?;
         fs::write(&path, text).with_context(|| format!("could not write {name}"))?;
         println!("wrote {name}");
     }
@@ -47,7 +49,7 @@ pub fn check() -> Result<()> {
     let files = files();
     let mut stale = stale_files(&files)?;
     let differs = |(name, text): &(&String, &String)| {
-        !fs::read_to_string(root().join(name)).is_ok_and(|old| old == **text)
+        !fs::read_to_string(repository().join(name)).is_ok_and(|old| old == **text)
     };
     stale.extend(files.iter().filter(differs).map(|(name, _)| name.clone()));
     if !stale.is_empty() {
@@ -69,7 +71,7 @@ fn files() -> BTreeMap<String, String> {
 
 /// Manifests that are there and are not among `files`.
 fn stale_files(files: &BTreeMap<String, String>) -> Result<Vec<String>> {
-    let dir = root().join(MANIFESTS);
+    let dir = repository().join(MANIFESTS);
     if !dir.exists() {
         return Ok(Vec::new());
     }
@@ -117,12 +119,6 @@ fn errors() -> String {
 /// Text that keeps a table's columns apart and is not taken for markup.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('<', "&lt;").replace('*', "\\*")
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the package lies in a directory of the workspace")
 }
 
 #[cfg(test)]

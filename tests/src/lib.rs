@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod client;
+pub mod demo;
 pub mod generated;
 pub mod node;
 pub mod pki;
@@ -9,3 +10,11 @@ pub mod program;
 pub mod real_ignition;
 pub mod service;
 pub mod vectors;
+
+use std::path::Path;
+
+/// The root of the repository.
+pub(crate) fn repository() -> &'static Path {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    package.parent().unwrap_or(package)
+}
