@@ -115,6 +115,13 @@ impl Config {
         }
     }
 
+    /// Takes out what [`Config::to_json`] leaves out, so that [`Config::value`] is what it writes.
+    pub fn drop_empty(&mut self) {
+        if let Value::Object(map) = &mut self.value {
+            encode::prune(&v3::CONFIG, map);
+        }
+    }
+
     /// The config as a 3.5.0 JSON value (sorted keys).
     #[must_use]
     pub fn value(&self) -> &Value {

@@ -69,6 +69,30 @@ fn is_empty(object: &'static Object, map: &Map<String, Value>) -> bool {
     })
 }
 
+/// Takes out of a config what is left out when it is written.
+pub(crate) fn prune(object: &'static Object, map: &mut Map<String, Value>) {
+    for field in object.fields {
+        let Some(value) = map.get_mut(field.name) else {
+            continue;
+        };
+        match (field.kind, value) {
+            (Kind::Object(inner), Value::Object(map)) => prune(inner, map),
+            (Kind::Objects(inner, _), Value::Array(items)) => {
+                for item in items.iter_mut().filter_map(Value::as_object_mut) {
+                    prune(inner, item);
+                }
+            }
+            _ => {}
+        }
+        if map
+            .get(field.name)
+            .is_some_and(|value| is_omitted(field.kind, field.presence, value))
+        {
+            map.remove(field.name);
+        }
+    }
+}
+
 fn write_value(kind: Kind, value: &Value, out: &mut String) {
     match (kind, value) {
         (Kind::Object(object), Value::Object(map)) => write_object(object, map, out),

@@ -35,7 +35,7 @@ pub struct UnhashableCharacter {
 pub fn rendered_name(pool: &str, spec: &Value) -> Result<String, UnhashableCharacter> {
     let mut hash = Md5::new();
     hash.update(SALT);
-    yaml::emit(spec, &mut |piece| hash.update(piece))?;
+    yaml::emit(spec, &mut |piece| hash.update(piece.as_bytes()))?;
     let mut name = format!("rendered-{pool}-");
     for byte in hash.finalize() {
         for nibble in [byte >> 4, byte & 0xf] {
@@ -47,9 +47,9 @@ pub fn rendered_name(pool: &str, spec: &Value) -> Result<String, UnhashableChara
 
 /// The YAML text that [`rendered_name`] hashes after the salt, to find out why two names differ.
 pub fn hashed_yaml(spec: &Value) -> Result<String, UnhashableCharacter> {
-    let mut text = Vec::new();
-    yaml::emit(spec, &mut |piece| text.extend_from_slice(piece))?;
-    Ok(String::from_utf8(text).expect("the emitter writes whole strings"))
+    let mut text = String::new();
+    yaml::emit(spec, &mut |piece| text.push_str(piece))?;
+    Ok(text)
 }
 
 impl From<yaml::Refused> for UnhashableCharacter {
@@ -59,7 +59,7 @@ impl From<yaml::Refused> for UnhashableCharacter {
             match step {
                 yaml::Step::Key(key) if path.is_empty() => path.push_str(key),
                 yaml::Step::Key(key) => path.extend([".", key]),
-                yaml::Step::Index(index) => path.push_str(&format!("[{index}]")),
+                yaml::Step::Index(index) => path.extend(["[", &index.to_string(), "]"]),
             }
         }
         Self {

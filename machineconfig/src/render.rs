@@ -1,26 +1,40 @@
-//! Many MachineConfigs to one rendered config per pool: `render`.
+//! Many MachineConfigs to one rendered config per pool: [`render`], and [`check`] for one MachineConfig by itself.
+//!
+//! Order, merge, defaults and refusals are the reference's (MCO render 2.3 to 2.8) but for these deliberate differences:
+//!
+//! - All that is wrong is said, not the first thing only.
+//! - A set whose merged Ignition config is invalid is refused, on a pool's first render too. The reference writes such a
+//!   config once and can then never leave it; most often it is a file without contents, for which it fills in `overwrite: true`.
+//! - What the reference accepts and no node can apply is a warning of [`render`] and an error of [`check`] and
+//!   [`render_strictly`]: contents that do not decode, or not to their hash, or that would have to be fetched.
 
 use std::collections::BTreeMap;
 
 use crds::{MachineConfig, MachineConfigSpec};
 use ignition::Config;
 
-use crate::{Finding, Provenance};
+use crate::{Code, Finding, Provenance, Severity};
 
-/// What a pool's rendered config is made of besides its MachineConfigs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Defaults {
-    /// OS image when no MachineConfig of a user sets one.
-    pub os_image_url: String,
-    /// Extensions image when no MachineConfig of a user sets one.
-    pub extensions_image_url: String,
-    /// Hash of the controller that renders; generated MachineConfigs of another hash are refused. Empty: not checked.
-    pub controller_hash: String,
-    /// The release the rendered config is annotated with. Empty: no annotation.
-    pub release_version: String,
-    /// The pool's `spec.osImageStream.name`, if any; excludes an OS image override.
-    pub os_image_stream: String,
-}
+mod blame;
+mod defaults;
+mod fields;
+mod hashes;
+mod input;
+mod json;
+mod outcome;
+mod strict;
+
+pub use defaults::Defaults;
+
+use fields::Fields;
+use input::Input;
+use outcome::Merged;
+
+/// The largest rendered MachineConfig, as JSON, in bytes: what etcd takes by default (MCO render 2.8).
+pub const MAX_SIZE: usize = 1_572_864;
+
+/// The size from which on a rendered MachineConfig is warned about, in bytes: 80 % of [`MAX_SIZE`].
+pub const LARGE_SIZE: usize = MAX_SIZE / 5 * 4;
 
 /// A rendered config and everything that is known about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,19 +61,143 @@ impl Rendered {
     /// The rendered MachineConfig object, without owner.
     #[must_use]
     pub fn machine_config(&self) -> MachineConfig {
-        todo!()
+        let mut config = MachineConfig::new(&self.name, self.spec.clone());
+        config.metadata.annotations =
+            Some(self.annotations.clone()).filter(|annotations| !annotations.is_empty());
+        config
     }
 }
 
-/// Renders the MachineConfigs a pool selects, in any order. All findings are returned, not the first.
+/// Renders the MachineConfigs a pool selects, in any order. When they are refused, all findings are returned, not the
+/// first: those about single MachineConfigs by name, or if there are none, those about their combination.
 pub fn render(pool: &str, configs: &[MachineConfig], defaults: &Defaults) -> Result<Rendered, Vec<Finding>> {
-    let _ = (pool, configs, defaults);
-    todo!()
+    assemble(pool, configs, defaults, strict::as_warnings)
 }
 
-/// What is wrong with one MachineConfig by itself, errors and warnings: the checks `render` makes before merging, for `lint`.
+/// As [`render`], and refuses what [`check`] refuses: for people and pipelines, who can still mend it.
+pub fn render_strictly(
+    pool: &str,
+    configs: &[MachineConfig],
+    defaults: &Defaults,
+) -> Result<Rendered, Vec<Finding>> {
+    assemble(pool, configs, defaults, strict::findings)
+}
+
+/// What is wrong with one MachineConfig by itself, errors and warnings: the checks `render` makes before merging, and those
+/// the reference leaves to the nodes.
 #[must_use]
 pub fn check(config: &MachineConfig) -> Vec<Finding> {
-    let _ = config;
-    todo!()
+    let mut findings = Vec::new();
+    let input = Input::read(config, &mut findings);
+    findings.extend(strict::findings(&input));
+    findings.extend(strict::advice(&input));
+    if input.is_rendered() {
+        // A rendered config is for one pool by its owner, not by a label.
+        findings.retain(|finding| finding.code != Code::NO_ROLE);
+    }
+    findings
 }
+
+fn assemble(
+    pool: &str,
+    configs: &[MachineConfig],
+    defaults: &Defaults,
+    further: impl Fn(&Input<'_>) -> Vec<Finding>,
+) -> Result<Rendered, Vec<Finding>> {
+    let mut by_name: Vec<&MachineConfig> = configs.iter().collect();
+    by_name.sort_by_key(|config| input::name(config));
+    let mut findings = input::duplicates(&by_name);
+    if by_name.is_empty() {
+        findings.push(Finding::error(
+            Code::POOL_SELECTS_NOTHING,
+            format!("MachineConfigPool/{pool}"),
+            "spec.machineConfigSelector",
+            "the pool selects no MachineConfig",
+        ));
+    }
+    let mut inputs = Vec::with_capacity(by_name.len());
+    for config in by_name {
+        let input = Input::read(config, &mut findings);
+        findings.extend(input.generated_by_other(&defaults.controller_hash));
+        findings.extend(further(&input));
+        inputs.push(input);
+    }
+    refuse(&findings)?;
+    // Stable: each half stays sorted by name.
+    inputs.sort_by_key(|input| !input.is_worker());
+    let merged = outcome::merge(&mut inputs);
+    findings.extend(outcome::findings(pool, &merged, defaults));
+    refuse(&findings)?;
+    finish(pool, merged, &inputs, defaults, findings)
+}
+
+/// All findings, when one of them is an error.
+fn refuse(findings: &[Finding]) -> Result<(), Vec<Finding>> {
+    if findings.iter().any(Finding::is_error) {
+        Err(findings.to_vec())
+    } else {
+        Ok(())
+    }
+}
+
+/// Names and measures what was merged.
+fn finish(
+    pool: &str,
+    merged: Merged,
+    inputs: &[Input<'_>],
+    defaults: &Defaults,
+    mut findings: Vec<Finding>,
+) -> Result<Rendered, Vec<Finding>> {
+    let Merged {
+        ignition,
+        fields,
+        provenance,
+        inherited_hashes: _,
+    } = merged;
+    let Fields {
+        os_image_url,
+        extensions_image_url,
+        kernel_arguments,
+        extensions,
+        fips,
+        kernel_type,
+    } = fields.or_defaults(defaults);
+    let mut spec = MachineConfigSpec {
+        os_image_url,
+        base_os_extensions_container_image: extensions_image_url,
+        config: Some(ignition.value().clone()),
+        kernel_arguments: Some(kernel_arguments),
+        extensions: Some(extensions),
+        fips,
+        kernel_type,
+    };
+    let name = json::name(pool, &mut spec).map_err(|refused| {
+        findings.push(blame::unhashable(pool, &spec, &refused, inputs));
+        findings.clone()
+    })?;
+    let spec_json = json::spec(&spec, &ignition);
+    let annotations = defaults.annotations(&spec.os_image_url);
+    let size = json::object_size(&name, pool, &annotations, &spec_json);
+    findings.extend(outcome::size_finding(pool, size));
+    refuse(&findings)?;
+    debug_assert!(
+        findings
+            .iter()
+            .all(|finding| finding.severity == Severity::Warning),
+        "errors were refused"
+    );
+    let sources = inputs.iter().map(|input| input.name.to_owned()).collect();
+    Ok(Rendered {
+        name,
+        spec,
+        ignition,
+        spec_json,
+        sources,
+        annotations,
+        provenance,
+        warnings: findings,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! A rendered config with its Ignition part parsed: what plan, reconcile and drift work on.
 
 use crds::{MachineConfig, MachineConfigSpec};
-use ignition::{Config, Invalid};
+use ignition::{Config, Invalid, Kind, Problem, Severity};
 
 /// A rendered config, parsed once.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,22 +10,35 @@ pub struct RenderedConfig {
     pub name: String,
     /// The spec; `config` is taken out into `ignition`.
     pub spec: MachineConfigSpec,
-    /// The Ignition config at 3.5.0; empty when the object has none.
+    /// The Ignition config at 3.5.0.
     pub ignition: Config,
 }
 
 impl RenderedConfig {
-    /// Parses the Ignition part without validating it: a config that is in use must be readable even when broken.
+    /// Parses the Ignition part without validating it: a config that is in use must be readable even when broken. A rendered
+    /// config always has an Ignition part; an object without one is refused, as by the reference.
     pub fn from_machine_config(config: &MachineConfig) -> Result<Self, Invalid> {
         let mut spec = config.spec.clone();
         let ignition = match spec.config.take() {
             Some(value) if !value.is_null() => Config::from_value_unvalidated(&value)?.config,
-            _ => Config::empty(),
+            _ => return Err(no_config()),
         };
         Ok(Self {
             name: config.metadata.name.clone().unwrap_or_default(),
             spec,
             ignition,
         })
+    }
+}
+
+fn no_config() -> Invalid {
+    let problem = Problem {
+        path: "$".to_owned(),
+        kind: Kind::Missing,
+        severity: Severity::Error,
+        message: "there is no Ignition config, so this is no rendered MachineConfig".to_owned(),
+    };
+    Invalid {
+        problems: vec![problem],
     }
 }

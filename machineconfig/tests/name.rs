@@ -1,33 +1,35 @@
 //! The rendered name against what the reference's own libraries say.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use machineconfig::name::{hashed_yaml, rendered_name};
 use serde_json::{Value, json};
 
-fn vectors(family: &str) -> Vec<(PathBuf, Value)> {
+/// The cases of a family, sorted by file name.
+fn vectors(family: &str) -> io::Result<Vec<(PathBuf, Value)>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/vectors")
         .join(family);
-    let mut paths: Vec<_> = fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut paths = fs::read_dir(directory)?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<Vec<_>>>()?;
     paths.sort();
     paths
         .into_iter()
-        .map(|path| {
-            let vector = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-            (path, vector)
-        })
+        .map(|path| Ok((path.clone(), serde_json::from_slice(&fs::read(path)?)?)))
         .collect()
 }
 
 #[test]
 fn rendered_specs_have_the_names_that_the_reference_gives_them() {
     let mut checked = 0;
-    for (path, vector) in vectors("render").into_iter().chain(vectors("render-errors")) {
+    for (path, vector) in vectors("render")
+        .unwrap()
+        .into_iter()
+        .chain(vectors("render-errors").unwrap())
+    {
         let Some(name) = vector["expect"]["name"].as_str() else {
             continue;
         };

@@ -6,8 +6,8 @@ use ignition::Kind;
 
 /// A stable error code, `MC` and four digits.
 ///
-/// MC10xx reading objects, MC11xx one MachineConfig, MC12xx rendering a pool, MC20xx changes a running node
-/// refuses, MC30xx policies and plans, MC40xx drift, MC50xx server, MC60xx command line. A number once given is never
+/// `MC10xx` reading objects, `MC11xx` one MachineConfig, `MC12xx` rendering a pool, `MC20xx` changes a running node
+/// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line. A number once given is never
 /// given to another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
@@ -122,14 +122,12 @@ codes! {
         "Choose a name that does not begin with rendered-.";
     FILE_WITHOUT_CONTENTS = 1135: "A file has neither contents nor append, which no node can apply.",
         "Give it contents.source (data:, for an empty file), or remove it.";
-    FILE_APPEND = 1136: "A file is to be appended to, which is refused on nodes that already run.",
-        "Give the whole file as contents.";
-    FORBIDDEN_PATH = 1137: "A file is at a path that MachineConfigs must not write.",
-        "Remove the file.";
-    NOT_APPLIED = 1138: "A section that only takes effect on the first boot of a node.",
-        "Expect nodes that already run to refuse a change of it, or to ignore it.";
-    NO_NAME = 1139: "An object has no name.",
+    FIRST_BOOT_ONLY = 1136: "A section that takes effect on the first boot of a node only.",
+        "Expect nodes that run already to refuse a change of it, or to ignore it.";
+    NO_NAME = 1137: "An object has no name.",
         "Set metadata.name.";
+    CONTENTS_NOT_DATA = 1138: "The contents of a file are to be fetched, which nodes do not do.",
+        "Give the contents as a data: URL.";
     POOL_SELECTS_NOTHING = 1201: "A pool selects no MachineConfig.",
         "Label at least one MachineConfig for the pool, or correct its machineConfigSelector.";
     DUPLICATE_NAME = 1202: "Two objects of one kind have the same name.",
@@ -158,6 +156,32 @@ codes! {
         "Correct the name, or give the MachineConfigPool.";
     MAX_UNAVAILABLE = 1214: "maxUnavailable of a pool is no number of nodes.",
         "Write a number from 1, or a percentage such as 10%.";
+    CHANGED_GROUPS = 2001: "The groups of nodes that run already cannot be changed.",
+        "Undo the change, or make new nodes.";
+    CHANGED_USER = 2002: "Only the user core can be changed on nodes that run already.",
+        "Undo the change, or make new nodes.";
+    CHANGED_USER_EMPTY = 2003: "The user core is left without SSH key and password hash.",
+        "Give the user core an SSH key or a password hash, or remove it from all MachineConfigs.";
+    CHANGED_USER_FIELD = 2004: "Of the user core only SSH keys and password hash can be changed.",
+        "Remove the other fields of the user.";
+    CHANGED_IGNITION_ARGUMENTS = 2005: "Ignition's kernelArguments act on a node's first boot only.",
+        "Use spec.kernelArguments of the MachineConfig instead.";
+    CHANGED_DISKS = 2006: "The disks of nodes that run already cannot be changed.",
+        "Undo the change, make new nodes, or allow the difference (irreconcilableValidationOverrides: Disks).";
+    CHANGED_FILESYSTEMS = 2007: "The file systems of nodes that run already cannot be changed.",
+        "Undo the change, make new nodes, or allow the difference (irreconcilableValidationOverrides: FileSystems).";
+    CHANGED_RAID = 2008: "The RAID arrays of nodes that run already cannot be changed.",
+        "Undo the change, make new nodes, or allow the difference (irreconcilableValidationOverrides: Raid).";
+    CHANGED_DIRECTORIES = 2009: "Directories are made on a node's first boot only.",
+        "Undo the change; a directory is made when a file in it is, or by a unit or tmpfiles.d.";
+    CHANGED_LINKS = 2010: "Links are made on a node's first boot only, and afterwards can only be given up all together.",
+        "Undo the change; make links by a unit or tmpfiles.d.";
+    APPENDED_FILE = 2011: "Nodes that run already do not append to files.",
+        "Give the whole file as contents.";
+    FORCE_FILE = 2012: "The file that forces a node to apply its config cannot come from a config.",
+        "Remove the file; create it on the node by hand.";
+    CHANGED_FIPS = 2013: "FIPS mode is decided at installation.",
+        "Undo the change, or make new nodes.";
     POLICY_PATH = 3001: "A disruption policy is for a path that it can never match.",
         "Write the absolute path of a file, or of a directory other than the root.";
     POLICY_PATH_UNCLEAN = 3002: "A disruption policy is for a path that is not in its shortest form.",

@@ -37,9 +37,9 @@ pub(super) enum Step {
 /// Writes `value` to `sink`, piece by piece. Keys must be ASCII letters and digits, at most 128 of them, as
 /// all keys of a `MachineConfigSpec` are: for them the reference's natural order is byte order, and none
 /// needs quotes.
-pub(super) fn emit(value: &Value, sink: &mut dyn FnMut(&[u8])) -> Result<(), Refused> {
+pub(super) fn emit(value: &Value, sink: &mut dyn FnMut(&str)) -> Result<(), Refused> {
     let mut emitter = Emitter {
-        out: Vec::with_capacity(CHUNK),
+        out: String::with_capacity(CHUNK),
         column: 0,
         sink,
     };
@@ -57,9 +57,9 @@ pub(super) fn emit(value: &Value, sink: &mut dyn FnMut(&[u8])) -> Result<(), Ref
 
 /// The state of the writing: what is not yet handed on, and the column, counted in characters.
 struct Emitter<'a> {
-    out: Vec<u8>,
+    out: String,
     column: usize,
-    sink: &'a mut dyn FnMut(&[u8]),
+    sink: &'a mut dyn FnMut(&str),
 }
 
 impl Emitter<'_> {
@@ -147,9 +147,9 @@ impl Emitter<'_> {
         } = analyse(&text);
         if text.contains('\n') {
             if literal_allowed {
-                self.literal(&text, indent)
+                self.literal(&text, indent);
             } else {
-                self.double_quoted(&text, indent)
+                self.double_quoted(&text, indent);
             }
         } else if !reads_as_text(&text) {
             self.double_quoted(&text, indent);
@@ -169,9 +169,9 @@ impl Emitter<'_> {
             self.flush();
         }
         if text.len() > CHUNK {
-            (self.sink)(text.as_bytes());
+            (self.sink)(text);
         } else {
-            self.out.extend_from_slice(text.as_bytes());
+            self.out.push_str(text);
         }
         self.column += if text.is_ascii() {
             text.len()
@@ -182,7 +182,7 @@ impl Emitter<'_> {
 
     /// One character that is no line break.
     fn character(&mut self, c: char) {
-        self.out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        self.out.push(c);
         self.column += 1;
     }
 
@@ -195,7 +195,7 @@ impl Emitter<'_> {
     /// Ends the line unless nothing stands in it.
     fn end_line(&mut self) {
         if self.column > 0 {
-            self.out.push(b'\n');
+            self.out.push('\n');
             self.column = 0;
         }
     }
@@ -209,7 +209,7 @@ impl Emitter<'_> {
     /// Blanks up to `indent`.
     fn fill(&mut self, indent: usize) {
         let blanks = indent.saturating_sub(self.column);
-        self.out.resize(self.out.len() + blanks, b' ');
+        self.out.extend(std::iter::repeat_n(' ', blanks));
         self.column += blanks;
     }
 

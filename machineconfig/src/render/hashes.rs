@@ -1,0 +1,64 @@
+//! Verification hashes that outlive the contents they were made of: merging goes field by field, so new contents under the
+//! old hash are what comes out when a MachineConfig overrides a file of another and gives no hash (Ignition spec 3.5, merging).
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::{Code, Finding};
+
+use super::input::object;
+use super::strict;
+
+/// Files with a hash, by path, and the later MachineConfig that gave them contents without one, if any.
+#[derive(Debug, Default)]
+pub(super) struct InheritedHashes {
+    writers: HashMap<String, Option<String>>,
+}
+
+impl InheritedHashes {
+    /// The files of the next MachineConfig.
+    pub(super) fn add<'a>(&mut self, name: &str, files: impl Iterator<Item = &'a Value>) {
+        for file in files {
+            let path = file["path"].as_str().unwrap_or_default();
+            if hash(file).is_some() {
+                self.writers.insert(path.to_owned(), None);
+            } else if file.pointer("/contents/source").is_some()
+                && let Some(writer) = self.writers.get_mut(path)
+            {
+                *writer = Some(name.to_owned());
+            }
+        }
+    }
+
+    /// A warning for each of the merged `files` whose contents do not have the hash they inherited.
+    pub(super) fn findings<'a>(&self, files: impl Iterator<Item = &'a Value>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        if self.writers.values().all(Option::is_none) {
+            return findings;
+        }
+        for file in files {
+            let path = file["path"].as_str().unwrap_or_default();
+            let Some(Some(writer)) = self.writers.get(path) else {
+                continue;
+            };
+            if hash(file).is_some() && strict::hash_differs(&file["contents"]) {
+                let message = format!(
+                    "{path} has new contents under the verification.hash of the contents it overrides"
+                );
+                let field = "spec.config.storage.files";
+                findings.push(Finding::warning(
+                    Code::INHERITED_HASH,
+                    object(writer),
+                    field,
+                    message,
+                ));
+            }
+        }
+        findings
+    }
+}
+
+fn hash(file: &Value) -> Option<&Value> {
+    file.pointer("/contents/verification/hash")
+}

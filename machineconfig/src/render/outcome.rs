@@ -1,0 +1,192 @@
+//! The MachineConfigs merged, and what only shows then (MCO render 2.5, 2.8).
+
+use ignition::{Config, Merger};
+use serde_json::Value;
+
+use crate::provenance::{Part, Recorder};
+use crate::{Code, Finding, Provenance};
+
+use super::fields::Fields;
+use super::hashes::InheritedHashes;
+use super::input::{Input, object};
+use super::{Defaults, LARGE_SIZE, MAX_SIZE, blame};
+
+/// What the MachineConfigs say together.
+#[derive(Debug)]
+pub(super) struct Merged {
+    /// The Ignition part, without anything empty.
+    pub(super) ignition: Config,
+    pub(super) fields: Fields,
+    pub(super) provenance: Provenance,
+    /// Files whose verification hash is of another MachineConfig than their contents.
+    pub(super) inherited_hashes: InheritedHashes,
+}
+
+/// Merges the inputs, which are in merge order. Their parsed configs are used up.
+pub(super) fn merge(inputs: &mut [Input<'_>]) -> Merged {
+    let mut recorder = Recorder::default();
+    let mut fields = Fields::default();
+    let mut inherited_hashes = InheritedHashes::default();
+    let mut merger = None;
+    for input in inputs {
+        recorder.next(input.name);
+        fields.add(input, &mut recorder);
+        let config = input.parsed.take().map(|parsed| parsed.config);
+        if let Some(config) = &config {
+            recorder.config(config);
+            inherited_hashes.add(input.name, files(config));
+        }
+        match (&mut merger, config) {
+            // The first config is taken as it is, even when it is empty.
+            (None, config) => merger = Some(Merger::new(config.unwrap_or_default())),
+            (Some(merger), Some(config)) => merger.add_overriding(config),
+            (Some(_), None) => {}
+        }
+    }
+    let mut ignition = merger.map(Merger::finish).unwrap_or_default();
+    ignition.default_overwrite();
+    ignition.drop_empty();
+    Merged {
+        ignition,
+        fields,
+        provenance: recorder.finish(),
+        inherited_hashes,
+    }
+}
+
+/// What is wrong with the merged whole, or doubtful.
+pub(super) fn findings(pool: &str, merged: &Merged, defaults: &Defaults) -> Vec<Finding> {
+    let mut findings = invalid(pool, merged);
+    findings.extend(kernel_devel(merged));
+    findings.extend(os_image(merged, defaults));
+    findings.extend(merged.inherited_hashes.findings(files(&merged.ignition)));
+    findings
+}
+
+/// What Ignition refuses although it accepts every single MachineConfig.
+fn invalid(pool: &str, merged: &Merged) -> Vec<Finding> {
+    let Merged {
+        ignition, provenance, ..
+    } = merged;
+    let sourceless = files(ignition)
+        .filter(|file| file["overwrite"] == Value::Bool(true) && file.pointer("/contents/source").is_none());
+    let mut findings: Vec<Finding> = sourceless
+        .map(|file| without_contents(pool, provenance, file))
+        .collect();
+    let already_told = |path: &str| {
+        findings
+            .iter()
+            .any(|finding| matches!(finding.code, Code::FILE_WITHOUT_CONTENTS | Code::APPENDED_FILE))
+            && path.ends_with(".overwrite")
+    };
+    let problems = ignition.validate();
+    let others = problems
+        .iter()
+        .filter(|problem| problem.severity == crate::Severity::Error && !already_told(&problem.path));
+    let others: Vec<Finding> = others
+        .map(|problem| blame::merged(pool, problem, ignition, provenance))
+        .collect();
+    findings.extend(others);
+    findings
+}
+
+fn files(ignition: &Config) -> impl Iterator<Item = &Value> {
+    ignition
+        .value()
+        .pointer("/storage/files")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+fn without_contents(pool: &str, provenance: &Provenance, file: &Value) -> Finding {
+    let path = file["path"].as_str().unwrap_or_default();
+    let object = blame::object(pool, provenance, &Part::Path(path.to_owned()));
+    let field = "spec.config.storage.files";
+    if file.get("append").is_some() {
+        let message =
+            format!("{path} is only appended to, and has neither contents of its own nor overwrite: false");
+        return Finding::error(Code::APPENDED_FILE, object, field, message);
+    }
+    Finding::error(
+        Code::FILE_WITHOUT_CONTENTS,
+        object,
+        field,
+        format!("{path} has neither contents nor append"),
+    )
+}
+
+fn kernel_devel(merged: &Merged) -> Option<Finding> {
+    const KERNEL_DEVEL: &str = "kernel-devel";
+    let fields = &merged.fields;
+    let conflicts = fields.has_other_kernel()
+        && fields
+            .extensions
+            .iter()
+            .any(|extension| extension == KERNEL_DEVEL);
+    if !conflicts {
+        return None;
+    }
+    let extension = merged
+        .provenance
+        .winner(&Part::Extension(KERNEL_DEVEL.to_owned()))?;
+    let kernel = merged.provenance.winner(&Part::Field("kernelType".to_owned()))?;
+    let message = format!(
+        "{KERNEL_DEVEL} does not go with kernelType {}, which {} sets",
+        fields.kernel_type,
+        object(kernel)
+    );
+    Some(Finding::error(
+        Code::KERNEL_DEVEL,
+        object(extension),
+        "spec.extensions",
+        message,
+    ))
+}
+
+/// Doubts about an OS image that overrides the default.
+fn os_image(merged: &Merged, defaults: &Defaults) -> Vec<Finding> {
+    let image = merged.fields.os_image_url.as_str();
+    if image.is_empty() || image == defaults.os_image_url {
+        return Vec::new();
+    }
+    let object = merged
+        .provenance
+        .winner(&Part::Field("osImageURL".to_owned()))
+        .map(object)
+        .unwrap_or_default();
+    let mut findings = Vec::new();
+    if !defaults.os_image_stream.is_empty() {
+        let message = format!(
+            "sets the OS image, and the pool sets spec.osImageStream {:?}",
+            defaults.os_image_stream
+        );
+        findings.push(Finding::error(
+            Code::OS_IMAGE_AND_STREAM,
+            &object,
+            "spec.osImageURL",
+            message,
+        ));
+    }
+    if !image.contains("sha256:") {
+        let message = format!("the OS image {image:?} is not named by digest");
+        findings.push(Finding::warning(
+            Code::OS_IMAGE_WITHOUT_DIGEST,
+            &object,
+            "spec.osImageURL",
+            message,
+        ));
+    }
+    findings
+}
+
+/// The size of the rendered object, when it is too large or near it.
+pub(super) fn size_finding(pool: &str, size: usize) -> Option<Finding> {
+    let object = format!("MachineConfigPool/{pool}");
+    let message = format!("the rendered MachineConfig has {size} bytes, and {MAX_SIZE} are allowed");
+    match size {
+        0..=LARGE_SIZE => None,
+        _ if size <= MAX_SIZE => Some(Finding::warning(Code::RENDERED_LARGE, object, "", message)),
+        _ => Some(Finding::error(Code::RENDERED_TOO_LARGE, object, "", message)),
+    }
+}

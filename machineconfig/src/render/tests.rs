@@ -1,0 +1,417 @@
+use std::collections::BTreeMap;
+
+use crds::{ControllerConfig, ControllerConfigSpec, MachineConfig, MachineConfigSpec, annotations};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::provenance::{Origin, Part};
+
+const HASH: &str = "sha512-00000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000000";
+
+fn config(name: &str, role: &str, spec: Value) -> MachineConfig {
+    let spec: MachineConfigSpec = serde_json::from_value(spec).unwrap();
+    let mut config = MachineConfig::new(name, spec);
+    config.metadata.labels = Some(BTreeMap::from([(annotations::ROLE.to_owned(), role.to_owned())]));
+    config
+}
+
+fn worker(name: &str, spec: Value) -> MachineConfig {
+    config(name, "worker", spec)
+}
+
+/// A worker MachineConfig with one file.
+fn with_file(name: &str, file: &Value) -> MachineConfig {
+    worker(
+        name,
+        json!({ "config": { "ignition": { "version": "3.2.0" }, "storage": { "files": [file] } } }),
+    )
+}
+
+fn defaults() -> Defaults {
+    Defaults {
+        os_image_url: "os@sha256:1".to_owned(),
+        extensions_image_url: "ext".to_owned(),
+        controller_hash: "own".to_owned(),
+        release_version: "4.22.0".to_owned(),
+        os_image_stream: String::new(),
+    }
+}
+
+fn refused(configs: &[MachineConfig]) -> Vec<Finding> {
+    render("worker", configs, &defaults()).unwrap_err()
+}
+
+/// The one finding of this code.
+fn only(findings: &[Finding], code: Code) -> &Finding {
+    let found: Vec<_> = findings.iter().filter(|finding| finding.code == code).collect();
+    assert_eq!(found.len(), 1, "{code} in {findings:?}");
+    found[0]
+}
+
+#[test]
+fn everything_wrong_with_single_machine_configs_is_told_by_name() {
+    let mut unlabelled = worker("c", json!({ "kernelType": "rt" }));
+    unlabelled.metadata.labels = None;
+    let extensions =
+        json!({ "config": { "ignition": { "version": "3.2.0" } }, "extensions": ["foo", "usbguard", "bar"] });
+    let configs = [
+        unlabelled,
+        worker("b", extensions),
+        worker("a", json!({ "config": {} })),
+        worker("a", json!({})),
+    ];
+    let told: Vec<_> = refused(&configs)
+        .iter()
+        .map(|f| (f.code, f.object.clone(), f.field.clone()))
+        .collect();
+    let expected = [
+        (Code::DUPLICATE_NAME, "MachineConfig/a", "metadata.name"),
+        (
+            Code::IGNITION_VERSION,
+            "MachineConfig/a",
+            "spec.config.ignition.version",
+        ),
+        (Code::EXTENSION, "MachineConfig/b", "spec.extensions[0]"),
+        (Code::EXTENSION, "MachineConfig/b", "spec.extensions[2]"),
+        (Code::NO_ROLE, "MachineConfig/c", "metadata.labels"),
+        (Code::KERNEL_TYPE, "MachineConfig/c", "spec.kernelType"),
+    ];
+    let expected = expected.map(|(code, object, field)| (code, object.to_owned(), field.to_owned()));
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn a_pool_without_machine_configs_is_refused() {
+    let finding = &refused(&[])[0];
+    assert_eq!(
+        (finding.code, finding.object.as_str()),
+        (Code::POOL_SELECTS_NOTHING, "MachineConfigPool/worker")
+    );
+}
+
+#[test]
+fn generated_machine_configs_of_another_controller_are_refused_and_of_none_checked_when_it_has_no_hash() {
+    let mut generated = worker("00", json!({}));
+    let hash = annotations::GENERATED_BY_CONTROLLER_VERSION.to_owned();
+    generated.metadata.annotations = Some(BTreeMap::from([(hash, "other".to_owned())]));
+    let configs = [generated];
+    only(&refused(&configs), Code::GENERATED_BY_OTHER);
+    let unchecked = Defaults {
+        controller_hash: String::new(),
+        ..defaults()
+    };
+    assert!(render("worker", &configs, &unchecked).is_ok());
+}
+
+#[test]
+fn kernel_devel_beside_another_kernel_names_both_machine_configs() {
+    let configs = [
+        worker("00", json!({ "extensions": ["kernel-devel"] })),
+        worker("01", json!({ "kernelType": "realtime" })),
+    ];
+    let findings = refused(&configs);
+    let finding = only(&findings, Code::KERNEL_DEVEL);
+    assert_eq!(finding.object, "MachineConfig/00");
+    assert!(finding.message.contains("MachineConfig/01"), "{finding}");
+}
+
+#[test]
+fn an_os_image_by_tag_is_doubtful_and_beside_a_stream_refused() {
+    let configs = [worker("00", json!({ "osImageURL": "quay.io/os:latest" }))];
+    let rendered = render("worker", &configs, &defaults()).unwrap();
+    assert_eq!(
+        only(&rendered.warnings, Code::OS_IMAGE_WITHOUT_DIGEST).object,
+        "MachineConfig/00"
+    );
+    assert_eq!(rendered.annotations[annotations::OS_IMAGE_URL_OVERRIDDEN], "true");
+    let streamed = Defaults {
+        os_image_stream: "rhel-10".to_owned(),
+        ..defaults()
+    };
+    let findings = render("worker", &configs, &streamed).unwrap_err();
+    assert_eq!(
+        only(&findings, Code::OS_IMAGE_AND_STREAM).field,
+        "spec.osImageURL"
+    );
+    let default = [worker("00", json!({ "osImageURL": "os@sha256:1" }))];
+    assert!(
+        render("worker", &default, &streamed).is_ok(),
+        "the default image is no override"
+    );
+}
+
+#[test]
+fn a_file_that_no_node_can_apply_is_refused_on_the_first_render() {
+    let findings = refused(&[with_file("00", &json!({ "path": "/a" }))]);
+    let finding = only(&findings, Code::FILE_WITHOUT_CONTENTS);
+    assert_eq!(
+        (finding.object.as_str(), finding.field.as_str()),
+        ("MachineConfig/00", "spec.config.storage.files")
+    );
+    assert!(finding.message.contains("/a"));
+    let appended = json!({ "path": "/b", "append": [{ "source": "data:,x" }] });
+    assert_eq!(
+        only(&refused(&[with_file("00", &appended)]), Code::APPENDED_FILE).object,
+        "MachineConfig/00"
+    );
+    let kept = json!({ "path": "/a", "overwrite": false });
+    assert!(render("worker", &[with_file("00", &kept)], &defaults()).is_ok());
+    let filled = [
+        with_file("00", &json!({ "path": "/a" })),
+        with_file("01", &json!({ "path": "/a", "contents": { "source": "data:,x" } })),
+    ];
+    assert!(
+        render("worker", &filled, &defaults()).is_ok(),
+        "another MachineConfig gives the contents"
+    );
+}
+
+#[test]
+fn a_control_character_is_found_in_the_machine_config_that_brought_it() {
+    let unit = json!({ "name": "a.service", "contents": "[Unit]\nDescription=\u{81}\n" });
+    let configs = [
+        worker("00", json!({ "kernelArguments": ["ok"] })),
+        worker(
+            "01",
+            json!({ "config": { "ignition": { "version": "3.2.0" }, "systemd": { "units": [unit] } } }),
+        ),
+    ];
+    let findings = refused(&configs);
+    let finding = only(&findings, Code::CONTROL_CHARACTER);
+    assert_eq!(
+        (finding.object.as_str(), finding.field.as_str()),
+        ("MachineConfig/01", "spec.config.systemd.units[0].contents")
+    );
+    assert!(finding.message.contains("U+0081"));
+}
+
+#[test]
+fn the_size_limit_lies_where_the_reference_has_it() {
+    let of = |n: usize| {
+        let os = format!("quay.io/openshift/os@sha256:{}", "1".repeat(64));
+        let extensions = format!("quay.io/openshift/ext@sha256:{}", "2".repeat(64));
+        let hash = "5f0c1d2e3a4b5c6d7e8f90a1b2c3d4e5f6071829".to_owned();
+        let defaults = Defaults {
+            os_image_url: os,
+            extensions_image_url: extensions,
+            controller_hash: hash,
+            ..defaults()
+        };
+        render(
+            "worker",
+            &[worker("00", json!({ "kernelArguments": ["x".repeat(n)] }))],
+            &defaults,
+        )
+    };
+    only(&of(1_572_050).unwrap().warnings, Code::RENDERED_LARGE);
+    let finding = &of(1_572_100).unwrap_err()[0];
+    assert_eq!(finding.code, Code::RENDERED_TOO_LARGE);
+    assert!(finding.message.contains("1572900"), "{finding}");
+    assert_eq!(of(1_200_000).unwrap().warnings, []);
+}
+
+#[test]
+fn what_only_nodes_find_out_is_a_warning_of_render_and_refused_strictly() {
+    let cases = [
+        (
+            json!({ "source": "https://example.org/x" }),
+            Code::CONTENTS_NOT_DATA,
+        ),
+        (
+            json!({ "source": "data:,x", "compression": "gzip" }),
+            Code::IGNITION_COMPRESSION,
+        ),
+        (
+            json!({ "source": "data:,x", "verification": { "hash": HASH } }),
+            Code::IGNITION_HASH,
+        ),
+    ];
+    for (contents, code) in cases {
+        let configs = [with_file("00", &json!({ "path": "/a", "contents": contents }))];
+        let rendered = render("worker", &configs, &defaults()).unwrap();
+        let warning = only(&rendered.warnings, code);
+        assert!(
+            warning.field.starts_with("spec.config.storage.files[0].contents"),
+            "{warning}"
+        );
+        assert!(
+            only(
+                &render_strictly("worker", &configs, &defaults()).unwrap_err(),
+                code
+            )
+            .is_error()
+        );
+        assert!(only(&check(&configs[0]), code).is_error());
+    }
+}
+
+#[test]
+fn contents_that_inflate_beyond_the_bound_are_refused_strictly() {
+    let bomb = ignition::contents::gzip(&vec![0; ignition::contents::MAX_INFLATED + 1]);
+    let contents = json!({ "source": ignition::contents::base64(&bomb), "compression": "gzip" });
+    let finding = check(&with_file("00", &json!({ "path": "/a", "contents": contents })));
+    assert!(only(&finding, Code::IGNITION_TOO_LARGE).is_error());
+}
+
+#[test]
+fn new_contents_under_an_inherited_hash_are_warned_about() {
+    let hash_of_one = "sha256-7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed";
+    let hashed = |data: &str| json!({ "path": "/a", "contents": { "source": data, "verification": { "hash": hash_of_one } } });
+    let plain = |data: &str| json!({ "path": "/a", "contents": { "source": data } });
+    let render = |files: [Value; 2]| {
+        let [first, second] = files;
+        render(
+            "worker",
+            &[with_file("00", &first), with_file("01", &second)],
+            &defaults(),
+        )
+        .unwrap()
+        .warnings
+    };
+    let warnings = render([hashed("data:,one"), plain("data:,two")]);
+    let warning = only(&warnings, Code::INHERITED_HASH);
+    assert_eq!(warning.object, "MachineConfig/01");
+    assert_eq!(render([hashed("data:,one"), plain("data:,one")]), []);
+    assert_eq!(render([plain("data:,two"), hashed("data:,one")]), []);
+}
+
+#[test]
+fn unsupported_extensions_without_config_are_accepted_with_a_warning() {
+    let rendered = render(
+        "worker",
+        &[worker("00", json!({ "extensions": ["foo"] }))],
+        &defaults(),
+    )
+    .unwrap();
+    assert_eq!(rendered.spec.extensions.as_deref(), Some(&["foo".to_owned()][..]));
+    only(&rendered.warnings, Code::EXTENSION);
+}
+
+#[test]
+fn provenance_tells_who_won_and_over_whom() {
+    let spec = |contents: &str, enabled: bool| {
+        json!({
+            "config": {
+                "ignition": { "version": "3.2.0" },
+                "storage": { "files": [{ "path": "/a", "contents": { "source": contents } }] },
+                "systemd": { "units": [{ "name": "u.service", "enabled": enabled }] },
+                "passwd": { "users": [{ "name": "core", "sshAuthorizedKeys": [contents] }] },
+            },
+            "kernelArguments": ["quiet"],
+        })
+    };
+    let configs = [
+        config("10-edge", "edge", spec("data:,edge", true)),
+        worker(
+            "99-last",
+            json!({ "kernelType": "realtime", "osImageURL": "os@sha256:2", "fips": true }),
+        ),
+        worker("50-mid", spec("data:,mid", false)),
+    ];
+    let rendered = render("edge", &configs, &defaults()).unwrap();
+    assert_eq!(rendered.sources, ["50-mid", "99-last", "10-edge"]);
+    let origin = |part: Part| &rendered.provenance.origins[&part];
+    let over_mid = Origin {
+        winner: "10-edge".to_owned(),
+        beaten: vec!["50-mid".to_owned()],
+    };
+    let alone = |name: &str| Origin {
+        winner: name.to_owned(),
+        beaten: vec![],
+    };
+    assert_eq!(*origin(Part::Path("/a".to_owned())), over_mid);
+    assert_eq!(*origin(Part::Unit("u.service".to_owned())), over_mid);
+    assert_eq!(*origin(Part::KernelArgument("quiet".to_owned())), over_mid);
+    assert_eq!(
+        *origin(Part::SshKey("core".to_owned(), "data:,mid".to_owned())),
+        alone("50-mid")
+    );
+    for field in ["kernelType", "osImageURL", "fips"] {
+        assert_eq!(
+            *origin(Part::Field(field.to_owned())),
+            alone("99-last"),
+            "{field}"
+        );
+    }
+}
+
+#[test]
+fn a_rendered_object_carries_name_annotations_and_spec() {
+    let rendered = render("worker", &[worker("00", json!({}))], &defaults()).unwrap();
+    let object = rendered.machine_config();
+    assert_eq!(object.metadata.name.as_deref(), Some(rendered.name.as_str()));
+    assert_eq!(object.metadata.annotations, Some(rendered.annotations.clone()));
+    assert_eq!(
+        serde_json::from_str::<Value>(&rendered.spec_json).unwrap(),
+        serde_json::to_value(&object.spec).unwrap()
+    );
+}
+
+#[test]
+fn a_rendered_config_needs_no_role_and_a_name_like_one_is_doubtful() {
+    let mut rendered = render("worker", &[worker("00", json!({}))], &defaults())
+        .unwrap()
+        .machine_config();
+    assert_eq!(check(&rendered), []);
+    rendered.metadata.annotations = None;
+    let findings = check(&rendered);
+    only(&findings, Code::NO_ROLE);
+    only(&findings, Code::RESERVED_NAME);
+}
+
+#[test]
+fn what_acts_on_the_first_boot_only_is_pointed_out() {
+    let spec = json!({ "config": {
+        "ignition": { "version": "3.3.0" },
+        "kernelArguments": { "shouldExist": ["quiet"] },
+        "storage": { "directories": [{ "path": "/d" }], "links": [] },
+        "passwd": { "users": [{ "name": "core" }, { "name": "bob" }] },
+    } });
+    let findings = check(&worker("00", spec));
+    let fields: Vec<_> = findings
+        .iter()
+        .map(|finding| (finding.code, finding.field.as_str()))
+        .collect();
+    let first_boot = |field| (Code::FIRST_BOOT_ONLY, field);
+    assert_eq!(
+        fields,
+        [
+            first_boot("spec.config.kernelArguments"),
+            first_boot("spec.config.storage.directories"),
+            first_boot("spec.config.passwd.users[1]")
+        ]
+    );
+    assert!(findings.iter().all(|finding| !finding.is_error()));
+}
+
+#[test]
+fn a_controller_config_of_another_version_is_refused() {
+    let spec = ControllerConfigSpec {
+        base_os_container_image: "os".to_owned(),
+        ..Default::default()
+    };
+    let mut config = ControllerConfig::new("machine-config-controller", spec);
+    let refusal = Defaults::from_controller_config(&config, "v1").unwrap_err();
+    assert_eq!(refusal.object, "ControllerConfig/machine-config-controller");
+    assert!(
+        refusal.field.contains(annotations::GENERATED_BY_VERSION),
+        "{refusal}"
+    );
+    assert_eq!(
+        Defaults::from_controller_config(&config, "")
+            .unwrap()
+            .os_image_url,
+        "os"
+    );
+    let written_by =
+        |version: &str| BTreeMap::from([(annotations::GENERATED_BY_VERSION.to_owned(), version.to_owned())]);
+    config.metadata.annotations = Some(written_by("v2"));
+    assert!(
+        Defaults::from_controller_config(&config, "v1")
+            .unwrap_err()
+            .message
+            .contains("v2")
+    );
+    config.metadata.annotations = Some(written_by("v1"));
+    assert!(Defaults::from_controller_config(&config, "v1").is_ok());
+}
