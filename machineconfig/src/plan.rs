@@ -316,3 +316,6 @@ fn mark_drain(steps: &mut [Step], drain: &Drain) {
         step.disruption = step.disruption.max(Disruption::Drain);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,12 +63,22 @@ fn no(reason: &str) -> Drain {
     }
 }
 
-/// The steps that ask for an action, the first few by name.
+/// The steps that ask for an action, the first few by name, each with the MachineConfigs behind it.
 fn causes(steps: &[Step], action: &Action) -> String {
-    let asking = steps.iter().filter(|step| step.actions.contains(action));
+    let cause = |step: &Step| {
+        let target = printable(&step.target.to_string()).into_owned();
+        let configs: Vec<_> = step.machine_configs().into_iter().collect();
+        if configs.is_empty() {
+            target
+        } else {
+            format!("{target} ({})", configs.join(", "))
+        }
+    };
     sentence(
-        asking
-            .map(|step| printable(&step.target.to_string()).into_owned())
+        steps
+            .iter()
+            .filter(|step| step.actions.contains(action))
+            .map(cause)
             .collect(),
     )
 }

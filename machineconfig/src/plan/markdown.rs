@@ -14,6 +14,9 @@ const MAX_BYTES: usize = 60_000;
 /// Of those, bytes that the rows of the table may have; the rest is for diffs.
 const MAX_TABLE: usize = 30_000;
 
+/// Punctuation that means nothing within a line of text.
+const HARMLESS: &str = "/.,-:;=%+()'\"?!";
+
 /// The plan as GitHub-flavoured Markdown, ending in a newline. Rows and diffs that would make it longer than a comment may be are
 /// counted instead.
 #[must_use]
@@ -27,11 +30,11 @@ pub fn markdown(plan: &Plan) -> String {
     if !plan.steps.is_empty() {
         push(
             &mut out,
-            format_args!("\n**Drain:** {}\n", prose(&phrase::drain(plan))),
+            format_args!("\n- **Drain:** {}\n", prose(&phrase::drain(plan))),
         );
         push(
             &mut out,
-            format_args!("**Actions:** {}\n", prose(&phrase::actions(&plan.actions))),
+            format_args!("- **Actions:** {}\n", prose(&phrase::actions(&plan.actions))),
         );
     }
     findings(&mut out, "Refused", &plan.refusals);
@@ -78,7 +81,7 @@ fn row(step: &Step) -> String {
         code(&step.target.to_string()),
         prose(&phrase::aspects(step)),
         prose(&phrase::cause(step)),
-        prose(&phrase::actions(&step.actions)),
+        prose(&phrase::effect(step)),
         prose(&phrase::decision(&step.decided_by)),
         step.disruption
     )
@@ -183,14 +186,22 @@ fn prose(text: &str) -> String {
 }
 
 /// Every character that could mean something to Markdown or HTML as a character reference, those of `apart` in an element of their own.
+/// Parentheses mean something after brackets only, and those are escaped; what would become a link is taken apart.
 fn escape(text: &str, apart: impl Fn(char) -> bool) -> String {
+    let text = printable(text);
     let mut out = String::with_capacity(text.len());
-    for c in printable(text).chars() {
+    for (i, c) in text.char_indices() {
+        let link = match c {
+            ':' => text[i + 1..].starts_with('/'),
+            '.' => out.ends_with(['w', 'W']),
+            _ => false,
+        };
         match c {
             c if apart(c) => push(&mut out, format_args!("<span>&#{};</span>", u32::from(c))),
-            '/' | '.' | ',' | '-' | ':' | ';' | '=' | '%' | '+' => out.push(c),
             '\t' => out.push(' '),
-            c if c.is_ascii_punctuation() => push(&mut out, format_args!("&#{};", u32::from(c))),
+            c if c.is_ascii_punctuation() && (link || !HARMLESS.contains(c)) => {
+                push(&mut out, format_args!("&#{};", u32::from(c)));
+            }
             c => out.push(c),
         }
     }

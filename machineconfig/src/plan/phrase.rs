@@ -1,7 +1,7 @@
 //! The words that the text and Markdown forms share.
 
 use super::step::{Aspect, Change, Decision, Item, Step};
-use super::{Action, Plan, Verdict};
+use super::{Action, Disruption, Plan, Verdict};
 
 /// The headline: what the plan amounts to.
 pub(super) fn headline(plan: &Plan) -> String {
@@ -40,8 +40,18 @@ fn action(action: &Action) -> String {
 
 pub(super) fn actions(actions: &[Action]) -> String {
     match actions {
-        [] | [Action::None] => "none".to_owned(),
+        [] | [Action::None] => "nothing to do".to_owned(),
         some => some.iter().map(action).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// What a step does to the node, the drain included that the plan decided for it.
+pub(super) fn effect(step: &Step) -> String {
+    let actions = actions(&step.actions);
+    if step.disruption == Disruption::Drain && !step.actions.contains(&Action::Drain) {
+        format!("Drain, {actions}")
+    } else {
+        actions
     }
 }
 
@@ -99,7 +109,7 @@ fn arrow<T: ToString>(before: Option<T>, after: Option<T>, absent: &str) -> Stri
     let word = |side: Option<T>| side.map_or_else(|| absent.to_owned(), |side| side.to_string());
     match (before, after) {
         (None, Some(after)) if absent == "none" => after.to_string(),
-        (before, after) => format!("{} -> {}", word(before), word(after)),
+        (before, after) => format!("{} → {}", word(before), word(after)),
     }
 }
 

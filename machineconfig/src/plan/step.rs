@@ -1,5 +1,6 @@
 //! One thing that differs between two configs: what, why, and what it triggers.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -217,4 +218,25 @@ pub struct Step {
     /// The contents compared, when it was asked for and there is something to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diff: Option<Diff>,
+}
+
+impl Step {
+    /// The MachineConfigs that cause the step: its own, or those of the entries it adds and removes.
+    #[must_use]
+    pub fn machine_configs(&self) -> BTreeSet<&str> {
+        let mut entries = Vec::new();
+        for aspect in &self.aspects {
+            if let Aspect::Items { added, removed, .. } = aspect {
+                entries.extend(added.iter().chain(removed));
+            }
+        }
+        let origins = entries
+            .into_iter()
+            .filter_map(|item| item.machine_config.as_deref());
+        self.machine_config
+            .as_deref()
+            .into_iter()
+            .chain(origins)
+            .collect()
+    }
 }

@@ -18,7 +18,7 @@ pub fn text(plan: &Plan, styles: &Styles) -> String {
         text: String::new(),
         styles,
     };
-    out.line(0, Style::new(), &format!("{} -> {}", plan.from, plan.to));
+    out.line(0, Style::new(), &format!("{} → {}", plan.from, plan.to));
     let verdict = match plan.verdict() {
         Verdict::NoChange => styles.strong,
         Verdict::Change | Verdict::Disruption => styles.disruption(plan.disruption),
@@ -111,9 +111,8 @@ impl Out<'_> {
             self.line(3, Style::new(), &format!("from {cause}"));
         }
         let decided = format!(
-            "{}: {} ({})",
-            step.disruption,
-            phrase::actions(&step.actions),
+            "{} ({})",
+            phrase::effect(step),
             phrase::decision(&step.decided_by)
         );
         self.line(3, self.styles.disruption(step.disruption), &decided);
