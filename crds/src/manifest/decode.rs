@@ -171,30 +171,41 @@ fn typed<T: DeserializeOwned>(
 /// Says what was expected and what was found, without the value itself, which may be a secret.
 fn type_error(value: &Value, path: &[Segment], error: &serde_json::Error) -> DecodeError {
     let text = error.to_string();
-    let node = path.iter().try_fold(value, |node, segment| match segment {
-        Segment::Key(key) => node.get(key),
-        Segment::Index(index) => node.get(index),
-    });
-    let problem = match (text.rsplit_once(", expected "), node) {
-        (Some((problem, expected)), Some(node)) if problem.starts_with("invalid type") => {
-            format!("expected {}, found {}", plain_words(expected), found(node))
-        }
-        (Some((problem, expected)), Some(_)) if problem.starts_with("invalid value") => {
-            format!("the value is out of range, expected {}", plain_words(expected))
-        }
-        (Some((_, expected)), _) => format!("unknown value, expected {}", plain_words(expected)),
-        (None, _) if text.starts_with("missing field") => text,
-        (None, _) => "the value cannot be read".to_owned(),
-    };
-    let message = if path.is_empty() {
-        problem
+    let mut path = path.to_vec();
+    let missing = text
+        .strip_prefix("missing field `")
+        .and_then(|rest| rest.split('`').next());
+    let message = if let Some(field) = missing {
+        path.push(Segment::Key(field.to_owned()));
+        format!("{} is missing", path_text(&path))
+    } else if path.is_empty() {
+        problem(&text, value)
     } else {
-        format!("{}: {problem}", path_text(path))
+        let node = path.iter().try_fold(value, |node, segment| match segment {
+            Segment::Key(key) => node.get(key),
+            Segment::Index(index) => node.get(index),
+        });
+        format!("{}: {}", path_text(&path), problem(&text, node.unwrap_or(value)))
     };
     DecodeError {
-        path: path.to_vec(),
+        path,
         object: None,
         message,
+    }
+}
+
+/// What is wrong with a node, told from what serde says of it.
+fn problem(text: &str, node: &Value) -> String {
+    let Some((kind, expected)) = text.rsplit_once(", expected ") else {
+        return "the text is malformed".to_owned();
+    };
+    let expected = plain_words(expected);
+    if kind.starts_with("invalid type") {
+        format!("expected {expected}, found {}", found(node))
+    } else if node.is_number() {
+        format!("the number is out of range, expected {expected}")
+    } else {
+        format!("unknown value, expected {expected}")
     }
 }
 

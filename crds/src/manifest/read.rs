@@ -85,6 +85,7 @@ fn failure(document: &Document<'_>, error: &Error) -> Failure {
 /// meant for programmers.
 fn message(error: &Error) -> String {
     match error.without_snippet() {
+        Error::AliasError { error, .. } => message(error),
         Error::DuplicateMappingKey { key: Some(key), .. } => {
             format!("the key `{key}` is given twice in one mapping; remove one of them")
         }
