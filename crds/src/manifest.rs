@@ -140,7 +140,12 @@ pub fn value(file: &str, text: &str) -> Result<Value, ManifestError> {
             (Value::Null, value) => only = value,
             _ => {
                 let message = "the file holds several documents, and only one is expected".to_owned();
-                return Err(failed(Failure { line: document.line_of(&[]), column: 1, object: None, message }));
+                return Err(failed(Failure {
+                    line: document.line_of(&[]),
+                    column: 1,
+                    object: None,
+                    message,
+                }));
             }
         }
     }

@@ -4,6 +4,9 @@
 use regex::Regex;
 use serde_json::Value;
 
+/// How a rule begins that lets an empty text in.
+const OR_EMPTY: &str = "self == '' || ";
+
 /// What is wrong with the value, each with its path. Fields that the schema does not have count.
 pub(crate) fn violations(schema: &Value, value: &Value) -> Vec<String> {
     let mut out = Vec::new();
@@ -61,6 +64,9 @@ fn check_text(schema: &Value, text: &str, path: &str, out: &mut Vec<String>) {
         || schema["maxLength"].as_u64().is_some_and(|bound| length > bound)
     {
         out.push(format!("{path}: length"));
+    }
+    if text.is_empty() && rules(schema).any(|rule| rule.starts_with(OR_EMPTY)) {
+        return;
     }
     let pattern = schema["pattern"].as_str().map(str::to_owned);
     for pattern in pattern
@@ -142,7 +148,7 @@ pub(crate) fn rules(schema: &Value) -> impl Iterator<Item = String> {
 
 /// The pattern of a rule that says `self.matches('pattern')`, with CEL's escapes undone.
 pub(crate) fn pattern_of(rule: &str) -> Option<String> {
-    let literal = rule.strip_prefix("self == '' || ").unwrap_or(rule);
+    let literal = rule.strip_prefix(OR_EMPTY).unwrap_or(rule);
     let literal = literal.strip_prefix("self.matches('")?.strip_suffix("')")?;
     Some(literal.replace(r"\\", r"\"))
 }

@@ -4,7 +4,6 @@
 mod checker;
 mod kinds;
 mod limits;
-mod limits_of_system;
 mod objects;
 mod reading;
 mod refusing;

@@ -299,7 +299,10 @@ fn what_would_grow_without_bound_is_refused() {
 #[test]
 fn one_value_is_not_two() {
     let message = |text: &str| value("x.yaml", text).unwrap_err().to_string();
-    assert_eq!(message("a: 1\nb: ["), "x.yaml:2:4: not valid YAML: unclosed bracket '['");
+    assert_eq!(
+        message("a: 1\nb: ["),
+        "x.yaml:2:4: not valid YAML: unclosed bracket '['"
+    );
     assert_eq!(
         message("a: 1\n---\n\nb: 2\n"),
         "x.yaml:4:1: the file holds several documents, and only one is expected"
