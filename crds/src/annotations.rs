@@ -21,6 +21,8 @@ pub const OS_IMAGE_URL_OVERRIDDEN: &str = "machineconfiguration.openshift.io/os-
 /// Annotation on a KubeletConfig or ContainerRuntimeConfig: the number at the end of the name of the
 /// MachineConfig that is made of it; empty for none.
 pub const MC_NAME_SUFFIX: &str = "machineconfiguration.openshift.io/mc-name-suffix";
+/// Annotation on a rendered config: the image, by digest, that it was built into beforehand.
+pub const PRE_BUILT_IMAGE: &str = "machineconfiguration.openshift.io/pre-built-image";
 
 // === Labels of pools ===
 
@@ -38,7 +40,7 @@ pub const REQUIRED_FOR_UPGRADE: &str = "operator.machineconfiguration.openshift.
 pub const NODE_ROLE_PREFIX: &str = "node-role.kubernetes.io/";
 /// Label of a node: the failure domain that it stands in.
 pub const ZONE: &str = "topology.kubernetes.io/zone";
-/// Taint, with the effect PreferNoSchedule, on nodes that an update will still come to.
+/// Taint, with the effect `PreferNoSchedule`, on nodes that an update will still come to.
 pub const UPDATE_IN_PROGRESS_TAINT: &str = "UpdateInProgress";
 
 // === Annotations of nodes: the handshake between controller and daemon ===

@@ -45,6 +45,7 @@ fn the_manifests_are_definitions() {
             api_version,
             kind,
             name: object,
+            ..
         } = &manifest.object
         else {
             panic!("{name}")

@@ -9,11 +9,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 /// Names of the pools that are there when nobody defines them, in the order of their rendering.
 pub const BUILT_IN: [&str; 2] = ["master", "worker"];
 
-/// Label of the pools that the system brings.
-const BUILT_IN_LABEL: &str = "machineconfiguration.openshift.io/mco-built-in";
-/// Label of pools whose nodes an upgrade waits for.
-const REQUIRED_FOR_UPGRADE: &str = "operator.machineconfiguration.openshift.io/required-for-upgrade";
-
 /// The pool as the system brings it: it selects MachineConfigs by the role and nodes by the role label of that name.
 #[must_use]
 pub fn built_in(name: &str) -> MachineConfigPool {
@@ -25,18 +20,15 @@ pub fn built_in(name: &str) -> MachineConfigPool {
     };
     let spec = MachineConfigPoolSpec {
         machine_config_selector: selector(annotations::ROLE.to_owned(), name),
-        node_selector: selector(format!("node-role.kubernetes.io/{name}"), ""),
+        node_selector: selector(format!("{}{name}", annotations::NODE_ROLE_PREFIX), ""),
         ..MachineConfigPoolSpec::default()
     };
     let mut labels = BTreeMap::from([
-        (BUILT_IN_LABEL.to_owned(), String::new()),
-        (
-            format!("pools.operator.machineconfiguration.openshift.io/{name}"),
-            String::new(),
-        ),
+        (annotations::BUILT_IN_POOL.to_owned(), String::new()),
+        (format!("{}{name}", annotations::POOL_LABEL_PREFIX), String::new()),
     ]);
     if name != "worker" {
-        labels.insert(REQUIRED_FOR_UPGRADE.to_owned(), String::new());
+        labels.insert(annotations::REQUIRED_FOR_UPGRADE.to_owned(), String::new());
     }
     let mut pool = MachineConfigPool::new(name, spec);
     pool.metadata.labels = Some(labels);
@@ -51,7 +43,7 @@ pub fn is_built_in(pool: &MachineConfigPool) -> bool {
         .metadata
         .labels
         .as_ref()
-        .is_some_and(|labels| labels.contains_key(BUILT_IN_LABEL));
+        .is_some_and(|labels| labels.contains_key(annotations::BUILT_IN_POOL));
     labelled && pool.spec == standard.spec
 }
 
