@@ -20,10 +20,14 @@ pub(crate) enum Rule {
     ConvertFrom2x,
     /// A file has neither contents nor an overwrite of its own.
     FileWithoutContents,
+    /// A 3.6.0 config that holds nothing 3.5.0 cannot say.
+    Ignition36,
     /// A body with the kubeconfig that the server appends.
     KubeconfigMode,
     /// A LUKS volume with `cex`, at a version below 3.5.
     LuksCex,
+    /// A set of valid configs whose merged config is not valid.
+    MergedInvalid,
     /// A path that begins, as text, with the mount path of a file system, at 2.2.
     MountPathComponents,
     /// A registries.conf that is compressed.
@@ -33,14 +37,16 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    const ALL: [Rule; 10] = [
+    const ALL: [Rule; 12] = [
         Rule::ActionsOnce,
         Rule::BlameByProvenance,
         Rule::BrokenConfigIsLeft,
         Rule::ConvertFrom2x,
         Rule::FileWithoutContents,
+        Rule::Ignition36,
         Rule::KubeconfigMode,
         Rule::LuksCex,
+        Rule::MergedInvalid,
         Rule::MountPathComponents,
         Rule::RegistriesGzip,
         Rule::UnusablePolicy,
@@ -54,8 +60,10 @@ impl Rule {
             Rule::BrokenConfigIsLeft => "broken-config-is-left",
             Rule::ConvertFrom2x => "convert-from-2x",
             Rule::FileWithoutContents => "file-without-contents",
+            Rule::Ignition36 => "ignition-3.6",
             Rule::KubeconfigMode => "kubeconfig-mode",
             Rule::LuksCex => "luks-cex",
+            Rule::MergedInvalid => "merged-invalid",
             Rule::MountPathComponents => "mount-path-components",
             Rule::RegistriesGzip => "registries-gzip",
             Rule::UnusablePolicy => "unusable-policy",

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use crds::{MachineConfig, annotations};
+use crds::{ControllerConfig as ControllerConfigObject, ControllerConfigSpec, MachineConfig, annotations};
 use machineconfig::{Defaults, Finding, Rendered, render};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::cases::Case;
 use super::checks::Checks;
@@ -66,29 +67,39 @@ enum Expect {
 impl Base {
     /// Renders as the controller does.
     pub(super) fn render(&self, configs: &[MachineConfig]) -> Result<Rendered, String> {
-        render(&self.pool, configs, &self.defaults()).map_err(|findings| text(&findings))
+        let defaults = self.defaults().map_err(|finding| finding.to_string())?;
+        render(&self.pool, configs, &defaults).map_err(|findings| text(&findings))
     }
 
-    fn defaults(&self) -> Defaults {
-        let config = &self.controller_config;
-        let release = match &config.annotations {
-            // The ControllerConfig of the families carries this release unless it says otherwise.
-            None => "4.22.0",
-            Some(given) => given
-                .get(annotations::RELEASE_IMAGE_VERSION)
-                .map_or("", String::as_str),
+    fn defaults(&self) -> Result<Defaults, Finding> {
+        let (raw, hash) = match &self.controller_version {
+            Some(version) => (version.raw.as_str(), version.hash.clone()),
+            None => ("", String::new()),
         };
-        Defaults {
-            os_image_url: config.os_image.clone(),
-            extensions_image_url: config.extensions_image.clone(),
-            controller_hash: self
-                .controller_version
-                .as_ref()
-                .map(|version| version.hash.clone())
-                .unwrap_or_default(),
-            release_version: release.to_owned(),
+        let defaults = Defaults::from_controller_config(&self.controller_config(raw), raw)?;
+        Ok(Defaults {
+            controller_hash: hash,
             os_image_stream: self.pool_os_image_stream_name.clone().unwrap_or_default(),
-        }
+            ..defaults
+        })
+    }
+
+    /// The ControllerConfig, which carries version `raw` and this release unless it says otherwise.
+    fn controller_config(&self, raw: &str) -> ControllerConfigObject {
+        let config = &self.controller_config;
+        let spec = ControllerConfigSpec {
+            base_os_container_image: config.os_image.clone(),
+            base_os_extensions_container_image: config.extensions_image.clone(),
+            ..ControllerConfigSpec::default()
+        };
+        let mut object = ControllerConfigObject::new("machine-config-controller", spec);
+        object.metadata.annotations = Some(config.annotations.clone().unwrap_or_else(|| {
+            BTreeMap::from([
+                (annotations::GENERATED_BY_VERSION.to_owned(), raw.to_owned()),
+                (annotations::RELEASE_IMAGE_VERSION.to_owned(), "4.22.0".to_owned()),
+            ])
+        }));
+        object
     }
 }
 
@@ -107,6 +118,19 @@ pub(super) fn compare(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
     let ours = input.base.render(&input.machine_configs);
     let sourceless = sourceless::in_configs(&input.machine_configs);
     match case.expect()? {
+        Expect::Refused { .. }
+            if ours.is_ok()
+                && declared_3_5(&input.machine_configs).is_some()
+                && checks.deviates(Rule::Ignition36) =>
+        {
+            let older = declared_3_5(&input.machine_configs).unwrap_or_default();
+            let name = |rendered: Result<Rendered, String>| rendered.map(|rendered| rendered.name);
+            checks.equal(
+                "the name, which is that at 3.5.0",
+                &name(input.base.render(&older)),
+                &name(ours),
+            );
+        }
         Expect::Refused { error } => {
             let refused = ours.as_ref().err().map(String::as_str);
             checks.refused("render", &error, refused);
@@ -120,6 +144,14 @@ pub(super) fn compare(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
                 ours.as_ref().err().map(String::as_str),
                 checks,
             );
+        }
+        Expect::Rendered { spec_json, .. }
+            if is_invalid(&spec_json) && checks.deviates(Rule::MergedInvalid) =>
+        {
+            match ours {
+                Ok(_) => checks.differs("accepted, although Ignition refuses the merged config"),
+                Err(message) => names_an_object(&input, Some(&message), checks),
+            }
         }
         Expect::Rendered {
             name,
@@ -141,6 +173,27 @@ pub(super) fn compare(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
         },
     }
     Ok(())
+}
+
+/// The set with 3.5.0 where it declares 3.6.0, if it does anywhere.
+fn declared_3_5(configs: &[MachineConfig]) -> Option<Vec<MachineConfig>> {
+    let mut configs = configs.to_vec();
+    let mut found = false;
+    for config in &mut configs {
+        let ignition = config.spec.config.as_mut();
+        let version = ignition.and_then(|ignition| ignition.pointer_mut("/ignition/version"));
+        if let Some(version) = version.filter(|version| *version == "3.6.0") {
+            *version = "3.5.0".into();
+            found = true;
+        }
+    }
+    found.then_some(configs)
+}
+
+/// Whether a rendered spec holds a config that spec 3.5 does not allow.
+fn is_invalid(spec_json: &str) -> bool {
+    let spec: Result<Value, _> = serde_json::from_str(spec_json);
+    spec.is_ok_and(|spec| ignition::Config::from_value(&spec["config"]).is_err())
 }
 
 /// The reference often does not say which MachineConfig it refuses; ours does, and else it is about the pool or the controller.

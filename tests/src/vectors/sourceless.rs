@@ -15,7 +15,7 @@ pub(super) struct Sourceless {
     pub(super) path: String,
 }
 
-/// The files of 3.x configs that have neither source nor an `overwrite` of their own.
+/// The files of 3.x configs that have neither source nor an `overwrite` of their own, and which no other config gives contents.
 pub(super) fn in_configs(configs: &[MachineConfig]) -> Vec<Sourceless> {
     let mut found = Vec::new();
     for config in configs {
@@ -28,18 +28,34 @@ pub(super) fn in_configs(configs: &[MachineConfig]) -> Vec<Sourceless> {
             .unwrap_or_default();
         let files = ignition.pointer("/storage/files").and_then(Value::as_array);
         for file in files.into_iter().flatten().filter(|_| version.starts_with("3.")) {
-            let absent = |pointer: &str| file.pointer(pointer).is_none_or(Value::is_null);
-            if absent("/contents/source") && absent("/overwrite") {
-                let path = file.pointer("/path").and_then(Value::as_str).unwrap_or_default();
+            if is_absent(file, "/contents/source") && is_absent(file, "/overwrite") {
                 let name = config.metadata.name.clone().unwrap_or_default();
                 found.push(Sourceless {
                     config: name,
-                    path: path.to_owned(),
+                    path: path_of(file).to_owned(),
                 });
             }
         }
     }
+    let given =
+        |path: &str| files(configs).any(|file| path_of(file) == path && !is_absent(file, "/contents/source"));
+    found.retain(|file| !given(&file.path));
     found
+}
+
+fn files(configs: &[MachineConfig]) -> impl Iterator<Item = &Value> {
+    let ignition = configs.iter().filter_map(|config| config.spec.config.as_ref());
+    ignition
+        .filter_map(|ignition| ignition.pointer("/storage/files").and_then(Value::as_array))
+        .flatten()
+}
+
+fn is_absent(file: &Value, pointer: &str) -> bool {
+    file.pointer(pointer).is_none_or(Value::is_null)
+}
+
+fn path_of(file: &Value) -> &str {
+    file.pointer("/path").and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Ours must refuse, by a `message` that names one of the MachineConfigs with its file.
