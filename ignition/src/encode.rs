@@ -98,7 +98,7 @@ fn write_value(kind: Kind, value: &Value, out: &mut String) {
         (Kind::Object(object), Value::Object(map)) => write_object(object, map, out),
         (Kind::Objects(object, _), Value::Array(items)) => {
             write_list(items, out, |item, out| {
-                write_value(Kind::Object(object), item, out)
+                write_value(Kind::Object(object), item, out);
             });
         }
         (Kind::Texts(_), Value::Array(items)) => {
@@ -126,35 +126,48 @@ fn write_list(items: &[Value], out: &mut String, write: impl Fn(&Value, &mut Str
 /// characters as `\uXXXX`; only `\n`, `\r`, `\t`, `\"` and `\\` short.
 pub(crate) fn write_string(text: &str, out: &mut String) {
     out.push('"');
-    let mut copied = 0;
-    for (i, c) in text.char_indices() {
-        if !needs_escape(c) {
-            continue;
+    let mut rest = text;
+    while let Some(end) = rest.bytes().position(|byte| IS_SPECIAL[usize::from(byte)]) {
+        // A special byte begins a character.
+        let (plain, tail) = rest.split_at(end);
+        out.push_str(plain);
+        let mut chars = tail.chars();
+        if let Some(c) = chars.next() {
+            write_char(c, out);
         }
-        out.push_str(&text[copied..i]);
-        copied = i + c.len_utf8();
-        write_escape(c, out);
+        rest = chars.as_str();
     }
-    out.push_str(&text[copied..]);
+    out.push_str(rest);
     out.push('"');
 }
 
-fn needs_escape(c: char) -> bool {
-    matches!(
-        c,
-        '"' | '\\' | '<' | '>' | '&' | '\u{0}'..='\u{1f}' | '\u{2028}' | '\u{2029}'
-    )
-}
+/// Which bytes begin a character that may need an escape. 0xe2 begins U+2028 and U+2029, among others.
+const IS_SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        table[byte] = true;
+        byte += 1;
+    }
+    table[b'"' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[b'<' as usize] = true;
+    table[b'>' as usize] = true;
+    table[b'&' as usize] = true;
+    table[0xe2] = true;
+    table
+};
 
-fn write_escape(c: char, out: &mut String) {
+fn write_char(c: char, out: &mut String) {
     match c {
         '"' => out.push_str("\\\""),
         '\\' => out.push_str("\\\\"),
         '\n' => out.push_str("\\n"),
         '\r' => out.push_str("\\r"),
         '\t' => out.push_str("\\t"),
-        other => {
-            let _ = write!(out, "\\u{:04x}", u32::from(other));
+        '<' | '>' | '&' | '\u{0}'..='\u{1f}' | '\u{2028}' | '\u{2029}' => {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
         }
+        other => out.push(other),
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::Config;
 use crate::schema::v3;
-use node::Part;
+use node::{Part, Rules};
 
 /// Merges many configs one over the other, in time linear in their total size: keyed lists are
 /// indexed once and stay indexed between the children.
@@ -29,25 +29,17 @@ impl Merger {
 
     /// Merges `child` over what is there. Same result as [`Config::merge`].
     pub fn add(&mut self, child: Config) {
-        self.root.merge(&v3::CONFIG, child.into_map());
+        self.root
+            .merge(&v3::CONFIG, child.into_map(), Rules { overriding: false });
     }
 
     /// As [`Merger::add`], but a file of `child` that says nothing of compression has none, even when the
     /// file below it is compressed, and [`Merger::finish`] then leaves out every empty compression of a
     /// file (`MCO render 2.5`).
-    pub fn add_overriding(&mut self, mut child: Config) {
+    pub fn add_overriding(&mut self, child: Config) {
         self.overriding = true;
-        for file in child.files_mut() {
-            let contents = file
-                .entry("contents")
-                .or_insert_with(|| Value::Object(Map::new()));
-            if let Value::Object(contents) = contents {
-                contents
-                    .entry("compression")
-                    .or_insert_with(|| Value::String(String::new()));
-            }
-        }
-        self.add(child);
+        self.root
+            .merge(&v3::CONFIG, child.into_map(), Rules { overriding: true });
     }
 
     /// The merged config.

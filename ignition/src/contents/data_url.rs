@@ -127,9 +127,16 @@ fn value(chars: &mut Chars<'_>) -> Result<(), &'static str> {
     if token.is_empty() {
         return Err("a parameter needs a value");
     }
-    percent_data(token)
-        .map(|_| ())
-        .map_err(|_| "invalid escape in a parameter")
+    let is_escape = |text: &str| {
+        text.as_bytes()
+            .get(..2)
+            .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if token.split('%').skip(1).all(is_escape) {
+        Ok(())
+    } else {
+        Err("invalid escape in a parameter")
+    }
 }
 
 /// Reads a quoted string with the escapes of Go, after its opening quote.
@@ -189,29 +196,37 @@ fn is_token(c: char) -> bool {
 
 fn percent_data(data: &str) -> Result<Vec<u8>, &'static str> {
     let mut out = Vec::with_capacity(data.len());
-    let mut bytes = data.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let mut digit = || {
-                bytes
-                    .next()
-                    .and_then(hex)
-                    .ok_or("a % needs two hexadecimal digits after it")
-            };
-            out.push(digit()? << 4 | digit()?);
-        } else if is_plain(byte) {
-            out.push(byte);
-        } else {
-            return Err("a character that must be percent-encoded");
-        }
+    let mut rest = data.as_bytes();
+    while let Some(end) = rest.iter().position(|byte| !IS_PLAIN[usize::from(*byte)]) {
+        out.extend_from_slice(&rest[..end]);
+        let [b'%', high, low, ..] = rest[end..] else {
+            return Err(
+                "a character must be percent-encoded, or a % has not two hexadecimal digits after it",
+            );
+        };
+        let (Some(high), Some(low)) = (hex(high), hex(low)) else {
+            return Err("a % has not two hexadecimal digits after it");
+        };
+        out.push(high << 4 | low);
+        rest = &rest[end + 3..];
     }
+    out.extend_from_slice(rest);
     Ok(out)
 }
 
-/// Whether a byte may stand for itself.
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"<>#\"{}|\\^[]`".contains(&byte)
-}
+/// Which bytes may stand for themselves. The percent sign may not.
+const IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0x21;
+    while byte < 0x7f {
+        table[byte as usize] = !matches!(
+            byte,
+            b'<' | b'>' | b'#' | b'"' | b'{' | b'}' | b'|' | b'\\' | b'^' | b'[' | b']' | b'`' | b'%'
+        );
+        byte += 1;
+    }
+    table
+};
 
 fn base64_data(data: &str) -> Result<Vec<u8>, &'static str> {
     // Line feeds are let through by the reference's decoder, though not by its check of the URL.

@@ -5,7 +5,14 @@ use std::collections::hash_map::Entry as Slotted;
 
 use serde_json::{Map, Value};
 
-use crate::schema::{Key, Kind, List, Object};
+use crate::schema::{Key, Kind, List, Object, v3};
+
+/// How a child meets what is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// A file of the child that says nothing of compression has none (`MCO render 2.5`).
+    pub(super) overriding: bool,
+}
 
 /// An object of the merged config: as it came, or opened because a second one met it.
 #[derive(Debug)]
@@ -73,12 +80,12 @@ struct Arrival {
 
 impl Part {
     /// Merges a child's object over this one, field by field.
-    pub(super) fn merge(&mut self, object: &'static Object, child: Map<String, Value>) {
+    pub(super) fn merge(&mut self, object: &'static Object, child: Map<String, Value>, rules: Rules) {
         if let Part::Whole(value) = self {
             *self = Part::Open(Box::new(Node::open(object, into_map(std::mem::take(value)))));
         }
         match self {
-            Part::Open(node) => node.merge(child),
+            Part::Open(node) => node.merge(child, rules),
             Part::Whole(_) => unreachable!("it was opened above"),
         }
     }
@@ -101,6 +108,18 @@ impl Part {
             Part::Whole(_) => false,
             Part::Open(node) => node.slots.iter().all(Option::is_none),
         }
+    }
+}
+
+/// Says of a file that it is not compressed, unless it says something itself.
+fn uncompress(file: &mut Map<String, Value>) {
+    let contents = file
+        .entry("contents")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(contents) = contents {
+        contents
+            .entry("compression")
+            .or_insert_with(|| Value::String(String::new()));
     }
 }
 
@@ -207,7 +226,7 @@ impl Node {
         }
     }
 
-    fn merge(&mut self, mut child: Map<String, Value>) {
+    fn merge(&mut self, mut child: Map<String, Value>, rules: Rules) {
         let mut arrivals = Vec::new();
         for (i, field) in self.object.fields.iter().enumerate() {
             let value = child.remove(field.name);
@@ -217,20 +236,20 @@ impl Node {
                         self.slots[i] = value.map(Slot::Scalar);
                     }
                 }
-                (Kind::Object(object), _) => self.merge_object(i, object, value),
+                (Kind::Object(object), _) => self.merge_object(i, object, value, rules),
                 (Kind::Texts(_) | Kind::Objects(..), None) => self.merge_append(i, value),
                 (Kind::Texts(_) | Kind::Objects(..), Some(space)) => {
                     self.announce(i, space, value, &mut arrivals);
                 }
             }
         }
-        self.merge_keyed(arrivals);
+        self.merge_keyed(arrivals, rules);
     }
 
-    fn merge_object(&mut self, i: usize, object: &'static Object, value: Option<Value>) {
+    fn merge_object(&mut self, i: usize, object: &'static Object, value: Option<Value>, rules: Rules) {
         match (&mut self.slots[i], value) {
             (Some(Slot::Object(part)), Some(Value::Object(map))) => {
-                part.merge(object, map);
+                part.merge(object, map, rules);
                 if part.is_void() {
                     self.slots[i] = None;
                 }
@@ -293,7 +312,7 @@ impl Node {
 
     /// Merges a child's keyed lists: an entry meets the parent's of the same key in the same list in
     /// place, removes the parent's in another list of the space, and is appended when the list has none.
-    fn merge_keyed(&mut self, arrivals: Vec<Arrival>) {
+    fn merge_keyed(&mut self, arrivals: Vec<Arrival>, rules: Rules) {
         // When the child has a key twice, which only an unvalidated one has, its last entry counts.
         let mut last: HashMap<(&'static str, &str), usize> = HashMap::with_capacity(arrivals.len());
         for (i, arrival) in arrivals.iter().enumerate() {
@@ -306,7 +325,7 @@ impl Node {
         for (mut arrival, counts) in arrivals.into_iter().zip(counts) {
             // An unknown one may still meet entries of the space's other lists.
             if counts && arrival.known {
-                self.settle(&mut arrival);
+                self.settle(&mut arrival, rules);
             } else if counts {
                 self.displace(&arrival);
             }
@@ -320,7 +339,7 @@ impl Node {
     }
 
     /// Lets an arrival meet the parent's entries of its key.
-    fn settle(&mut self, arrival: &mut Arrival) {
+    fn settle(&mut self, arrival: &mut Arrival, rules: Rules) {
         let keys = self.index.entry(arrival.space).or_default();
         let mut next = keys.remove(&arrival.key);
         let deletes = self.deletes(arrival);
@@ -338,21 +357,29 @@ impl Node {
             .entry(arrival.space)
             .or_default()
             .insert(arrival.key.clone(), first);
-        let Kind::Objects(object, _) = self.object.fields[arrival.field].kind else {
-            return;
-        };
-        let mut child = into_map(std::mem::take(&mut arrival.value));
         for (i, place) in met.iter().enumerate() {
-            let next = met.get(i + 1).copied();
-            let map = if next.is_some() {
-                child.clone()
-            } else {
+            self.entry(*place).next = met.get(i + 1).copied();
+        }
+        // A string that meets itself stays what it is.
+        if let Kind::Objects(object, _) = self.object.fields[arrival.field].kind {
+            self.meet(object, &met, into_map(std::mem::take(&mut arrival.value)), rules);
+        }
+    }
+
+    /// Merges a child's object into each of the entries.
+    fn meet(&mut self, object: &'static Object, met: &[Place], mut child: Map<String, Value>, rules: Rules) {
+        if rules.overriding && std::ptr::eq(object, &raw const v3::FILE) {
+            uncompress(&mut child);
+        }
+        for (i, place) in met.iter().enumerate() {
+            let is_last = i + 1 == met.len();
+            let map = if is_last {
                 std::mem::take(&mut child)
+            } else {
+                child.clone()
             };
-            let entry = self.entry(*place);
-            entry.next = next;
-            if let Some(part) = &mut entry.part {
-                part.merge(object, map);
+            if let Some(part) = &mut self.entry(*place).part {
+                part.merge(object, map, rules);
             }
         }
     }

@@ -207,7 +207,8 @@ static DIRECTORY: Object = Object::new(
     ],
 );
 
-static FILE: Object = Object::new(
+/// A file.
+pub(crate) static FILE: Object = Object::new(
     "file",
     Key::Field("path"),
     node::file,

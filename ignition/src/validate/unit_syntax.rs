@@ -29,6 +29,8 @@ enum Step {
     OptionName,
     /// In the value of an option.
     OptionValue,
+    /// In a comment, before the first section or in one.
+    Comment { in_section: bool },
 }
 
 /// Reads a unit file.
@@ -79,16 +81,23 @@ impl Reader<'_> {
                 self.has_install |= self.section == "Install";
                 Ok(Some(Step::NextOption))
             }
+            Step::Comment { in_section } => {
+                self.buffer.skip_comment();
+                Ok(Some(if in_section {
+                    Step::NextOption
+                } else {
+                    Step::NextSection
+                }))
+            }
         }
     }
 
     fn line_start(&mut self, step: Step) -> Option<Step> {
         match self.buffer.next_char()? {
             '[' => Some(Step::SectionName),
-            '#' | ';' => {
-                self.buffer.skip_comment();
-                Some(step)
-            }
+            '#' | ';' => Some(Step::Comment {
+                in_section: matches!(step, Step::NextOption),
+            }),
             c if matches!(step, Step::NextSection) || c.is_whitespace() => Some(step),
             c => {
                 self.buffer.start -= c.len_utf8();

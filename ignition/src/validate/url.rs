@@ -23,13 +23,14 @@ pub(super) fn check_source(source: &str, spec: Spec) -> Result<(), (Fault, Strin
     let fault = |message: &str| (Fault::Url, message.to_owned());
     let url = Url::parse(source).map_err(fault)?;
     match url.scheme.as_str() {
-        "http" | "https" | "tftp" => Ok(()),
+        "http" | "https" => Ok(()),
+        "tftp" if spec > Spec::V2_0 => Ok(()),
         "oem" if spec.is_v2() => Ok(()),
         "gs" if spec >= Spec::V3_2 => Ok(()),
-        "s3" => url.check_version_id().map_err(fault),
+        "s3" if spec > Spec::V2_0 => url.check_version_id().map_err(fault),
         "arn" if spec >= Spec::V3_4 => url.check_arn().map_err(fault),
         "data" => contents::check_source(source).map_err(|error| (Fault::DataUrl, error.to_string())),
-        "gs" | "arn" => Err((
+        "tftp" | "s3" | "gs" | "arn" => Err((
             Fault::Url,
             format!("a source of scheme {} is not known at version {spec}", url.scheme),
         )),

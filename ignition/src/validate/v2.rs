@@ -68,12 +68,17 @@ pub(crate) fn user(user: &View<'_>, report: &mut Report) {
         if let Some(name) = own
             .into_iter()
             .chain(["system", "uid"])
-            .find(|name| user.has(name))
+            .find(|name| is_said(user, name))
         {
             let message = format!("{name} and create must not both be set: drop create");
             report.error(&user.at(name), Fault::Conflict, message);
         }
     }
+}
+
+/// Whether a field says something: an empty list does not.
+fn is_said(user: &View<'_>, name: &str) -> bool {
+    user.has(name) && (name != "groups" || !user.list(name).is_empty())
 }
 
 /// The rule of a file.
