@@ -1,5 +1,9 @@
 //! Keeps one node at its rendered config: what lies on a node's disk, against what should.
 //!
-//! [`host`] is the only way to the node's file system.
+//! [`verify`] is the entry point; [`host`] is the only way to the node's file system.
 
+pub mod cli;
 pub mod host;
+pub mod observe;
+pub mod source;
+pub mod verify;

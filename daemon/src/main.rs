@@ -1,3 +1,7 @@
-//! Keeps one node at its rendered config
+//! `machine-config-daemon`: keeps one node at its rendered config.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    daemon::cli::run(std::env::args_os()).into()
+}

@@ -226,6 +226,10 @@ codes! {
         "Check the file system and the rights of the process that verifies.";
     DRIFT_UNSATISFIABLE = 4011: "The config asks for what no node can hold, so every node differs from it.",
         "Correct the MachineConfig that is named.";
+    NOTHING_TO_VERIFY = 4012: "A MachineConfig without an Ignition config is to be verified.",
+        "Give the rendered MachineConfig, or the Ignition config that the server hands out.";
+    NODE_UNREADABLE = 4013: "The root directory of a node, or a part of it that every answer needs, cannot be read.",
+        "Name the directory that holds the node's root, and read it as a user who may.";
     SERVER_TLS_SETTINGS = 5001: "The server cannot offer TLS as it is asked to.",
         "Correct --tls-min-version and --tls-cipher-suites, or leave them out.";
     SERVER_PAIR = 5002: "Certificate and key of the server cannot be used.",

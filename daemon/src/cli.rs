@@ -1,0 +1,92 @@
+//! The command line: what can be asked, and what the exit codes mean.
+
+use std::ffi::OsString;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::verify;
+
+/// How a command ended. One enumeration for all commands, so that a script can tell drift from failures, wrong flags
+/// included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done; of `verify`: no drift.
+    Done = 0,
+    /// Not done: an error, or a wrong command line.
+    Failed = 1,
+    /// `verify`: the disk differs from the config.
+    Drift = 2,
+}
+
+/// Keeps one node at its rendered config.
+#[derive(Debug, Parser)]
+#[command(
+    name = "machine-config-daemon",
+    version,
+    about = "Keep one node at its rendered config",
+    after_help = "Exit codes: 0 done, 1 error (wrong flags too); `verify` also has 2 drift.",
+    max_term_width = 110,
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Verify(verify::Args),
+    /// Print the version
+    Version,
+}
+
+/// Runs the command line `args`, program name first.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
+    let Cli { command } = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(answer) => {
+            // Help that nobody reads on is no failure.
+            let _ = answer.print();
+            return if answer.use_stderr() {
+                Exit::Failed
+            } else {
+                Exit::Done
+            };
+        }
+    };
+    let result = match command {
+        Command::Verify(args) => args.run(),
+        Command::Version => {
+            print(&format!("machine-config-daemon {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
+        }
+    };
+    result.unwrap_or_else(|error| {
+        message(&format!("error: {error:#}\n"));
+        Exit::Failed
+    })
+}
+
+/// Writes a result. A reader that has seen enough (`| head`) is no error, so that the exit code still tells what the
+/// result was.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a message. There is nobody left to tell when standard error is gone, so failures are dropped.
+pub(crate) fn message(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}

@@ -1,0 +1,205 @@
+//! From what a config demands of a disk to what the disk holds. [`observe`] is the entry point.
+
+use std::io::{self, Read};
+use std::path::Path;
+
+use anyhow::Context;
+use ignition::contents::MAX_INFLATED;
+use machineconfig::drift::{Expectation, Observed, Owner, Seen, SeenContents};
+use sha2::{Digest, Sha256};
+
+use crate::host::enablement::{State, Units};
+use crate::host::identity::Identity;
+use crate::host::preset::{self, Preset, Presets};
+use crate::host::{Found, OpenFile, Root};
+
+/// Longest contents that are kept for a line by line comparison, in bytes. Configuration files are far shorter; of
+/// longer ones size and hash are compared.
+const MAX_HELD: usize = 1 << 20;
+/// Most that is kept of all files together, in bytes, so that a tree full of files of [`MAX_HELD`] cannot fill memory.
+const MAX_HELD_TOGETHER: usize = 64 << 20;
+/// Longest contents that are read at all: no config can demand more.
+const MAX_READ: u64 = MAX_INFLATED as u64;
+
+/// Who says whether a unit is enabled: the words of `systemctl is-enabled`, `None` when nothing can be said.
+pub trait Enablement {
+    /// The word for `unit`.
+    fn answer(&self, unit: &str) -> io::Result<Option<String>>;
+}
+
+/// The answers that the links and presets of a root give.
+#[derive(Debug)]
+pub struct OnDisk<'a> {
+    units: Units<'a>,
+    /// What the first boot is going to enable, if it is still ahead.
+    ahead: Option<Presets>,
+}
+
+/// Looks at everything that `expectation` is about. What cannot be read at one path is said there; an error is what
+/// keeps the whole from being told.
+pub fn observe(
+    root: &Root,
+    expectation: &Expectation,
+    enablement: &dyn Enablement,
+) -> anyhow::Result<Observed> {
+    let identity = Identity::read(root).context("cannot read the users and groups of the node")?;
+    // A tree that its user has unpacked belongs to him throughout, whatever the files in it should be.
+    let (uid, _) = root.owner().context("cannot look at the root directory")?;
+    let mut eyes = Observer {
+        root,
+        owners_count: uid == 0,
+        held: 0,
+    };
+    let paths = expectation
+        .paths()
+        .map(|path| (path.to_owned(), eyes.see(Path::new(path))));
+    let mut observed = Observed {
+        paths: paths.collect(),
+        users: identity
+            .users
+            .into_iter()
+            .map(|(name, user)| (name, user.uid))
+            .collect(),
+        groups: identity.groups,
+        ..Observed::default()
+    };
+    for unit in expectation.units() {
+        let answer = enablement
+            .answer(unit)
+            .with_context(|| format!("cannot tell whether the unit {unit} is enabled"))?;
+        if let Some(answer) = answer {
+            observed.enablement.insert(unit.to_owned(), answer);
+        }
+    }
+    Ok(observed)
+}
+
+struct Observer<'a> {
+    root: &'a Root,
+    owners_count: bool,
+    /// Bytes of contents kept so far.
+    held: usize,
+}
+
+// === impl Observer ===
+
+impl Observer<'_> {
+    fn see(&mut self, path: &Path) -> Seen {
+        let found = match self.root.look(path) {
+            Ok(found) => found,
+            Err(error) => {
+                return Seen::Unreadable {
+                    reason: error.to_string(),
+                };
+            }
+        };
+        match found {
+            Found::Missing => Seen::Missing,
+            Found::Directory => Seen::Directory,
+            Found::Other(what) => Seen::Other {
+                what: what.to_owned(),
+            },
+            Found::LeadsOut(exit) => Seen::LeadsOut {
+                link: shown(&exit.link),
+                target: shown(&exit.target),
+            },
+            Found::Symlink { target, resolved } => Seen::Symlink {
+                target: shown(&target),
+                resolved: resolved.as_deref().map(shown),
+            },
+            Found::File(file) => self.file(file).unwrap_or_else(|error| Seen::Unreadable {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn file(&mut self, file: OpenFile) -> io::Result<Seen> {
+        let owner = self.owners_count.then_some(Owner {
+            uid: file.uid,
+            gid: file.gid,
+        });
+        let mode = file.mode;
+        let hold = MAX_HELD.min(MAX_HELD_TOGETHER - self.held);
+        let contents = contents(file, hold)?;
+        if let SeenContents::Bytes(bytes) = &contents {
+            self.held += bytes.len();
+        }
+        Ok(Seen::File {
+            mode,
+            owner,
+            contents,
+        })
+    }
+}
+
+/// All of a file of at most `hold` bytes, the hash of a longer one, nothing of one that is too long for any config.
+fn contents(mut file: OpenFile, hold: usize) -> io::Result<SeenContents> {
+    if file.size > MAX_READ {
+        return Ok(SeenContents::Oversize { size: file.size });
+    }
+    let stated = file.size;
+    let mut reader = file.reader();
+    let mut start = Vec::new();
+    reader.by_ref().take(hold as u64 + 1).read_to_end(&mut start)?;
+    if start.len() <= hold {
+        return Ok(SeenContents::Bytes(start));
+    }
+    let mut hash = Sha256::new();
+    hash.update(&start);
+    let mut size = start.len() as u64;
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        let read = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        hash.update(&buffer[..read]);
+        size += read as u64;
+        // It grows while it is read, or has never told its size.
+        if size > MAX_READ {
+            return Ok(SeenContents::Oversize {
+                size: size.max(stated),
+            });
+        }
+    }
+    Ok(SeenContents::Digest {
+        size,
+        sha256: hash.finalize().into(),
+    })
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+// === impl OnDisk ===
+
+impl<'a> OnDisk<'a> {
+    /// Reads the units of a root, and its presets if it has never been booted.
+    pub fn read(root: &'a Root) -> io::Result<Self> {
+        let ahead = if preset::first_boot_is_ahead(root)? {
+            Some(Presets::read(root)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            units: Units::read(root)?,
+            ahead,
+        })
+    }
+}
+
+impl Enablement for OnDisk<'_> {
+    fn answer(&self, unit: &str) -> io::Result<Option<String>> {
+        let state = self.units.state(unit)?;
+        let preset = self.ahead.as_ref().and_then(|presets| presets.of(unit));
+        // The first boot enables and does not disable (systemd's default preset mode at first boot).
+        let state = match (state, preset) {
+            (State::Disabled, Some(Preset::Enable)) => State::Enabled,
+            (state, _) => state,
+        };
+        Ok(Some(state.to_string()))
+    }
+}
