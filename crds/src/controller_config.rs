@@ -10,10 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+// What the reference requires is written even when it is empty, so that an object of ours is valid
+// there too.
 /// What the controller knows of the cluster.
 ///
-/// Nothing is required: off OpenShift most of it is empty. What the reference requires is always
-/// written, so that an object of ours is valid there too.
+/// Nothing is required: off OpenShift most of it is empty.
 #[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "machineconfiguration.openshift.io",
@@ -39,11 +40,11 @@ pub struct ControllerConfigSpec {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub etcd_discovery_domain: String,
     /// Certificates by which the kubelet trusts the API server. Rotated without anyone's doing.
-    #[serde(rename = "kubeAPIServerServingCAData")]
+    #[serde(rename = "kubeAPIServerServingCAData", skip_serializing_if = "is_empty")]
     #[schemars(schema_with = "crate::schema::bytes")]
     pub kube_api_server_serving_ca_data: ByteString,
     /// The cluster's root certificate.
-    #[serde(rename = "rootCAData")]
+    #[serde(rename = "rootCAData", skip_serializing_if = "is_empty")]
     #[schemars(schema_with = "crate::schema::bytes")]
     pub root_ca_data: ByteString,
     /// The cloud provider's certificates.
@@ -100,6 +101,11 @@ pub struct ControllerConfigSpec {
     #[serde(rename = "bgpVIPPeersJSON", skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65536))]
     pub bgp_vip_peers_json: Option<String>,
+}
+
+/// An API server does not take an empty text for bytes, so what is empty is left out.
+fn is_empty(bytes: &ByteString) -> bool {
+    bytes.0.is_empty()
 }
 
 /// Certificates of an image registry.

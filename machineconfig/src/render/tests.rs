@@ -158,7 +158,10 @@ fn a_file_that_no_node_can_apply_is_refused_on_the_first_render() {
     assert!(render("worker", &[with_file("00", &kept)], &defaults()).is_ok());
     let filled = [
         with_file("00", &json!({ "path": "/a" })),
-        with_file("01", &json!({ "path": "/a", "contents": { "source": "data:,x" } })),
+        with_file(
+            "01",
+            &json!({ "path": "/a", "contents": { "source": "data:,x" } }),
+        ),
     ];
     assert!(
         render("worker", &filled, &defaults()).is_ok(),
