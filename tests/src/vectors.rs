@@ -1,11 +1,12 @@
 //! The vectors: what the reference answered, held against what our code answers. Entry point: [`run`].
 
+mod actions;
 mod cases;
 mod checks;
 mod convert;
 mod deviations;
 mod mentions;
-mod plan;
+mod policy;
 mod reconcile;
 mod render;
 mod serve;
@@ -37,12 +38,12 @@ type Compare = fn(&Case, &mut Checks<'_>) -> Result<()>;
 /// The families that have code. Those of other names are reported as not covered.
 const FAMILIES: [(&str, Compare); 10] = [
     ("accept", serve::accept),
-    ("actions", plan::actions),
+    ("actions", actions::compare),
     ("blame", reconcile::blame),
     ("convert", convert::compare),
-    ("disruption-policy", plan::disruption_policy),
+    ("disruption-policy", policy::disruption_policy),
     ("reconcilable", reconcile::reconcilable),
-    ("registries", plan::registries),
+    ("registries", policy::registries),
     ("render", render::compare),
     ("render-errors", render::compare),
     ("serve", serve::serve),

@@ -30,14 +30,20 @@ pub(crate) enum Rule {
     MergedInvalid,
     /// A path that begins, as text, with the mount path of a file system, at 2.2.
     MountPathComponents,
+    /// A registries.conf of the current config that cannot be read.
+    RegistriesCurrent,
     /// A registries.conf that is compressed.
     RegistriesGzip,
+    /// A file that is declared otherwise, and whose bytes and mode stay the same.
+    SameOnDisk,
     /// A policy entry that cannot do what it says.
     UnusablePolicy,
+    /// A file of the new config whose contents cannot be decoded.
+    UnwritableFile,
 }
 
 impl Rule {
-    const ALL: [Rule; 12] = [
+    const ALL: [Rule; 15] = [
         Rule::ActionsOnce,
         Rule::BlameByProvenance,
         Rule::BrokenConfigIsLeft,
@@ -48,8 +54,11 @@ impl Rule {
         Rule::LuksCex,
         Rule::MergedInvalid,
         Rule::MountPathComponents,
+        Rule::RegistriesCurrent,
         Rule::RegistriesGzip,
+        Rule::SameOnDisk,
         Rule::UnusablePolicy,
+        Rule::UnwritableFile,
     ];
 
     /// The name in the file.
@@ -65,8 +74,11 @@ impl Rule {
             Rule::LuksCex => "luks-cex",
             Rule::MergedInvalid => "merged-invalid",
             Rule::MountPathComponents => "mount-path-components",
+            Rule::RegistriesCurrent => "registries-current",
             Rule::RegistriesGzip => "registries-gzip",
+            Rule::SameOnDisk => "same-on-disk",
             Rule::UnusablePolicy => "unusable-policy",
+            Rule::UnwritableFile => "unwritable-file",
         }
     }
 }

@@ -1,13 +1,12 @@
-//! Families `actions`, `registries` and `disruption-policy`: what a change does to a node, and by which policy.
+//! Families `registries` and `disruption-policy`: what a policy says about a change.
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, bail};
-use crds::MachineConfig;
-use crds::machine_configuration::NodeDisruptionPolicyConfig;
-use machineconfig::plan::legacy::legacy;
-use machineconfig::plan::{Facts, Section};
-use machineconfig::{Finding, Plan, Policy, RenderedConfig, plan, policy, registries};
+use anyhow::{Result, bail};
+use crds::machine_configuration::{
+    NodeDisruptionPolicyAction, NodeDisruptionPolicyConfig, NodeDisruptionPolicyFile,
+};
+use machineconfig::{Finding, Policy, policy, registries};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,123 +15,9 @@ use super::checks::Checks;
 use super::deviations::Rule;
 use super::render::text;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ActionsInput {
-    old: MachineConfig,
-    new: MachineConfig,
-    node_disruption_policy: Option<NodeDisruptionPolicyConfig>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum ActionsExpect {
-    Refused { error: String },
-    Planned(Box<Planned>),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Planned {
-    diff: Vec<Section>,
-    os_changes: String,
-    changed_files: Vec<String>,
-    changed_units: Vec<String>,
-    actions_sorted: Vec<String>,
-    drain: bool,
-    reconcile_error: Option<String>,
-    legacy: Legacy,
-    cluster_policies: Option<NodeDisruptionPolicyConfig>,
-}
-
-#[derive(Debug, PartialEq, Deserialize)]
-struct Legacy {
-    actions: Vec<String>,
-    drain: bool,
-}
-
-/// Compares one case of `actions`.
-pub(super) fn actions(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
-    let input: ActionsInput = case.input()?;
-    let user = input.node_disruption_policy.unwrap_or_default();
-    let policy = merged(&user, checks);
-    let parse = |config: &MachineConfig| {
-        RenderedConfig::from_machine_config(config).context("a config cannot be read")
-    };
-    let (old, new) = (parse(&input.old)?, parse(&input.new)?);
-    let ours = plan(&old, &new, &policy, &Facts::default());
-    match case.expect()? {
-        ActionsExpect::Refused { error } => {
-            checks.refused("the plan", &error, refusals(&ours).as_deref());
-        }
-        ActionsExpect::Planned(expect) => {
-            planned(&expect, &ours, checks);
-            let legacy = legacy(&old, &new).map(|legacy| Legacy {
-                actions: vec![legacy.action.to_string()],
-                drain: legacy.drain,
-            });
-            checks.equal(
-                "the first-boot table",
-                &Ok(&expect.legacy),
-                &legacy.as_ref().map_err(ToString::to_string),
-            );
-            if let Some(policies) = &expect.cluster_policies {
-                checks.equal("the merged policy", policies, &policy.cluster_policies());
-            }
-        }
-    }
-    Ok(())
-}
-
-fn planned(expect: &Planned, ours: &Plan, checks: &mut Checks<'_>) {
-    checks.equal(
-        "the kinds of changes",
-        &sorted(&expect.diff),
-        &sorted(&ours.sections),
-    );
-    checks.equal("the changes to the OS", &expect.os_changes, &ours.os_changes());
-    let files: Vec<&str> = ours.changed_files().collect();
-    checks.equal(
-        "the changed files",
-        &expect.changed_files.iter().map(String::as_str).collect(),
-        &files,
-    );
-    checks.equal(
-        "the changed units",
-        &expect.changed_units.iter().map(String::as_str).collect(),
-        &ours.changed_units(),
-    );
-    let once: BTreeSet<&String> = expect.actions_sorted.iter().collect();
-    let mut actions: Vec<String> = ours.actions.iter().map(ToString::to_string).collect();
-    actions.sort();
-    if once.len() < expect.actions_sorted.len() && checks.deviates(Rule::ActionsOnce) {
-        checks.equal("the actions", &once, &actions.iter().collect());
-    } else {
-        checks.equal("the actions", &expect.actions_sorted, &actions);
-    }
-    checks.equal("the drain", &expect.drain, &ours.drain.required);
-    match &expect.reconcile_error {
-        None => checks.equal("the refusals", &Vec::new(), &ours.refusals),
-        Some(error) => {
-            checks.refused("the plan", error, refusals(ours).as_deref());
-        }
-    }
-}
-
-/// The refusals of a plan as a person reads them, if there are any.
-fn refusals(plan: &Plan) -> Option<String> {
-    (!plan.refusals.is_empty()).then(|| text(&plan.refusals))
-}
-
-fn sorted<T: Ord + Clone>(values: &[T]) -> Vec<T> {
-    let mut values = values.to_vec();
-    values.sort();
-    values
-}
-
 /// The user's entries over the defaults. Entries that could never do what they say are refused by ours (rule
 /// `unusable-policy`); what they would mean is compared all the same.
-fn merged(user: &NodeDisruptionPolicyConfig, checks: &mut Checks<'_>) -> Policy {
+pub(super) fn merged(user: &NodeDisruptionPolicyConfig, checks: &mut Checks<'_>) -> Policy {
     match Policy::merge(user) {
         Ok(policy) => policy,
         Err(findings) => {
@@ -186,10 +71,8 @@ fn unusable(user: &NodeDisruptionPolicyConfig) -> Vec<(String, String)> {
 }
 
 /// A policy with nothing at fault but, perhaps, its actions.
-fn one_entry(
-    actions: &[crds::machine_configuration::NodeDisruptionPolicyAction],
-) -> NodeDisruptionPolicyConfig {
-    let file = crds::machine_configuration::NodeDisruptionPolicyFile {
+fn one_entry(actions: &[NodeDisruptionPolicyAction]) -> NodeDisruptionPolicyConfig {
+    let file = NodeDisruptionPolicyFile {
         path: "/a".to_owned(),
         actions: actions.to_vec(),
     };
