@@ -11,6 +11,7 @@ mod reconcile;
 mod render;
 mod serve;
 mod sourceless;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -36,7 +37,7 @@ const STACK: usize = 64 << 20;
 type Compare = fn(&Case, &mut Checks<'_>) -> Result<()>;
 
 /// The families that have code. Those of other names are reported as not covered.
-const FAMILIES: [(&str, Compare); 10] = [
+const FAMILIES: [(&str, Compare); 11] = [
     ("accept", serve::accept),
     ("actions", actions::compare),
     ("blame", reconcile::blame),
@@ -47,6 +48,7 @@ const FAMILIES: [(&str, Compare); 10] = [
     ("render", render::compare),
     ("render-errors", render::compare),
     ("serve", serve::serve),
+    ("verify", verify::compare),
 ];
 
 /// What a run came to.

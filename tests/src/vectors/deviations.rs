@@ -40,10 +40,12 @@ pub(crate) enum Rule {
     UnusablePolicy,
     /// A file of the new config whose contents cannot be decoded.
     UnwritableFile,
+    /// Something the reference does not look at.
+    VerifyBeyond,
 }
 
 impl Rule {
-    const ALL: [Rule; 15] = [
+    const ALL: [Rule; 16] = [
         Rule::ActionsOnce,
         Rule::BlameByProvenance,
         Rule::BrokenConfigIsLeft,
@@ -59,6 +61,7 @@ impl Rule {
         Rule::SameOnDisk,
         Rule::UnusablePolicy,
         Rule::UnwritableFile,
+        Rule::VerifyBeyond,
     ];
 
     /// The name in the file.
@@ -79,6 +82,7 @@ impl Rule {
             Rule::SameOnDisk => "same-on-disk",
             Rule::UnusablePolicy => "unusable-policy",
             Rule::UnwritableFile => "unwritable-file",
+            Rule::VerifyBeyond => "verify-beyond",
         }
     }
 }

@@ -117,7 +117,7 @@ fn json_paths(text: &str) -> impl Iterator<Item = String> {
 }
 
 /// Paths of files, up to where the text tells causes and values.
-fn absolute_paths(text: &str) -> impl Iterator<Item = String> {
+pub(super) fn absolute_paths(text: &str) -> impl Iterator<Item = String> {
     let said = ["lstat", "expected:", "received:"]
         .iter()
         .filter_map(|word| text.find(word))
