@@ -9,11 +9,14 @@ mod documents;
 mod encode;
 mod normalise;
 mod path;
+mod places;
 mod read;
 
+use std::cell::LazyCell;
 use std::fmt;
 
 pub use encode::to_yaml;
+use path::Segment;
 use serde_json::Value;
 
 use crate::{
@@ -141,7 +144,7 @@ pub fn value(file: &str, text: &str) -> Result<Value, ManifestError> {
             _ => {
                 let message = "the file holds several documents, and only one is expected".to_owned();
                 return Err(failed(Failure {
-                    line: document.line_of(&[]),
+                    line: document.first_line(),
                     column: 1,
                     object: None,
                     message,
@@ -158,19 +161,26 @@ fn read_document(document: &documents::Document<'_>, found: &mut Found) {
         Ok(value) => value,
         Err(failure) => return found.fail(failure),
     };
+    let places = LazyCell::new(|| read::places(document));
+    let place = |path: &[Segment]| match path {
+        [] => (document.first_line(), 1),
+        path => places
+            .of(path)
+            .map_or((document.first_line(), 1), |(line, column)| {
+                document.in_file(line, column)
+            }),
+    };
     for item in decode::items(value) {
-        let line = document.line_of(&item.path);
         match decode::object(item.value) {
             Ok(None) => {}
             Ok(Some((object, unknown_fields))) => found.manifests.push(Manifest {
                 file: found.file.clone(),
-                line,
+                line: place(&item.path).0,
                 object,
                 unknown_fields,
             }),
             Err(error) => {
-                let path = item.path.iter().chain(&error.path).cloned().collect::<Vec<_>>();
-                let (line, column) = read::position(document, &path);
+                let (line, column) = place(&[item.path, error.path].concat());
                 found.fail(Failure {
                     line,
                     column,

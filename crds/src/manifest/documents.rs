@@ -3,9 +3,6 @@
 
 use serde::de::IgnoredAny;
 
-use super::path::Segment;
-use super::read;
-
 /// One document of a file.
 pub(super) struct Document<'a> {
     /// The text of this document alone, its `---` line included.
@@ -48,12 +45,8 @@ struct Cutter<'a> {
 // === impl Document ===
 
 impl Document<'_> {
-    /// Line of the file on which the node at `path` begins; for the empty path the first line with
-    /// content.
-    pub(super) fn line_of(&self, path: &[Segment]) -> usize {
-        if !path.is_empty() {
-            return read::position(self, path).0;
-        }
+    /// Line of the file on which the document's content begins.
+    pub(super) fn first_line(&self) -> usize {
         let skipped = self
             .text
             .lines()
@@ -198,13 +191,10 @@ mod tests {
     #[test]
     fn the_line_of_a_document_is_its_first_line_with_content() {
         let documents = split("# why\n---\n\n# more\na: 1\n---\nb: 1\n{");
-        let lines = documents
-            .iter()
-            .map(|document| document.line_of(&[]))
-            .collect::<Vec<_>>();
+        let lines = documents.iter().map(Document::first_line).collect::<Vec<_>>();
         assert_eq!(lines, [5, 7]);
         let stream = split("{\"a\":1}\n\n{\"b\":1}");
-        assert_eq!(stream[1].line_of(&[]), 3);
+        assert_eq!(stream[1].first_line(), 3);
     }
 
     #[test]

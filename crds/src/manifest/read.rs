@@ -1,21 +1,19 @@
-//! One document's text read as a value, and the places of its nodes. The YAML library is used here
-//! and in `encode` only.
+//! One document's text read as a value. The YAML library is used here, in `places` and in `encode`.
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
-use serde_saphyr::{Error, Location, Options, Spanned};
+use serde_saphyr::{Error, Location, Options};
 
 use super::documents::Document;
-use super::path::Segment;
+use super::places::Places;
 use super::{Failure, MAX_TEXT_BYTES};
 
 /// Deepest nesting of maps and lists in a document. Ignition configs stay below 12.
 const MAX_DEPTH: usize = 64;
-/// Most maps, lists and scalars in a document: a `List` of 4000 MachineConfigs has about a million.
-const MAX_NODES: usize = 4_000_000;
+/// Most maps, lists and scalars in a document: a `List` of 4000 MachineConfigs has half a million.
+const MAX_NODES: usize = 2_000_000;
 /// Most nodes that aliases may add by repetition. People use aliases for a handful of lines.
 const MAX_REPLAYED_EVENTS: usize = 100_000;
 /// Most aliases in a document.
@@ -26,22 +24,10 @@ pub(super) fn value(document: &Document<'_>) -> Result<Value, Failure> {
     serde_saphyr::from_str_with_options(document.text, options()).map_err(|error| failure(document, &error))
 }
 
-/// Line and column in the file of the node at `path`, or of the nearest node above it that exists.
-pub(super) fn position(document: &Document<'_>, path: &[Segment]) -> (usize, usize) {
-    for length in (1..=path.len()).rev() {
-        let mut found = None;
-        let seed = Locate {
-            path: &path[..length],
-            found: &mut found,
-        };
-        // The document has been read once without an error, so the only thing that can go wrong
-        // is that the path is not there; then the node above is looked for.
-        let _ = with_document(document, seed);
-        if let Some(location) = found {
-            return in_file(document, location);
-        }
-    }
-    (document.line_of(&[]), 1)
+/// Reads the document again, for the places of its nodes. It has been read as a value, so there is
+/// hardly a way for this to fail; then nothing is known but where the document begins.
+pub(super) fn places(document: &Document<'_>) -> Places {
+    serde_saphyr::from_str_with_options(document.text, options()).unwrap_or_default()
 }
 
 /// How YAML is read, everywhere.
@@ -68,7 +54,7 @@ fn options() -> Options {
 fn failure(document: &Document<'_>, error: &Error) -> Failure {
     let (line, column) = match error.location() {
         Some(location) => in_file(document, location),
-        None => (document.line_of(&[]), 0),
+        None => (document.first_line(), 0),
     };
     let mut identity = Identity::default();
     // Fails where the first reading failed; what came before is what we are after.
@@ -130,12 +116,6 @@ where
     })
 }
 
-/// Goes down `path` and notes where the node at its end begins.
-struct Locate<'a> {
-    path: &'a [Segment],
-    found: &'a mut Option<Location>,
-}
-
 /// Notes `kind` and `metadata.name` as they come by.
 struct IdentitySeed<'a>(&'a mut Identity);
 
@@ -159,63 +139,6 @@ impl Identity {
             self.name
                 .map_or_else(|| kind.clone(), |name| format!("{kind}/{name}")),
         )
-    }
-}
-
-// === impl Locate ===
-
-impl<'de> DeserializeSeed<'de> for Locate<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match self.path.first() {
-            None => {
-                *self.found = Some(Spanned::<IgnoredAny>::deserialize(deserializer)?.referenced);
-                Ok(())
-            }
-            Some(Segment::Key(_)) => deserializer.deserialize_map(self),
-            Some(Segment::Index(_)) => deserializer.deserialize_seq(self),
-        }
-    }
-}
-
-impl<'de> Visitor<'de> for Locate<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a mapping or a list")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Some((Segment::Key(wanted), rest)) = self.path.split_first() else {
-            return Ok(());
-        };
-        while let Some(key) = map.next_key::<String>()? {
-            if key == *wanted {
-                map.next_value_seed(Locate {
-                    path: rest,
-                    found: &mut *self.found,
-                })?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let Some((Segment::Index(wanted), rest)) = self.path.split_first() else {
-            return Ok(());
-        };
-        for _ in 0..*wanted {
-            seq.next_element::<IgnoredAny>()?;
-        }
-        seq.next_element_seed(Locate {
-            path: rest,
-            found: &mut *self.found,
-        })?;
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(())
     }
 }
 

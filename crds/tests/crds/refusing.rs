@@ -296,6 +296,34 @@ fn what_would_grow_without_bound_is_refused() {
     );
 }
 
+/// Were the text read again for every item, this would take minutes.
+#[test]
+fn a_long_list_with_many_errors_is_read_in_one_go() {
+    const ITEMS: usize = 4000;
+    let mut text =
+        "kind: MachineConfigList\napiVersion: machineconfiguration.openshift.io/v1\nitems:\n".to_owned();
+    for i in 0..ITEMS {
+        let fips = if i % 2 == 0 { "true" } else { "no?" };
+        text.push_str(
+            &[
+                "- metadata: {name: a",
+                &i.to_string(),
+                "}\n  spec:\n    fips: ",
+                fips,
+                "\n",
+            ]
+            .concat(),
+        );
+    }
+    let (manifests, errors) = parse("x.yaml", &text);
+    assert_eq!((manifests.len(), errors.len()), (ITEMS / 2, ITEMS / 2));
+    assert_eq!(manifests[ITEMS / 2 - 1].line, 3 + 3 * (ITEMS - 2) + 1);
+    assert_eq!(
+        (errors[ITEMS / 2 - 1].line, errors[ITEMS / 2 - 1].column),
+        (3 + 3 * ITEMS, 11)
+    );
+}
+
 #[test]
 fn one_value_is_not_two() {
     let message = |text: &str| value("x.yaml", text).unwrap_err().to_string();
