@@ -25,7 +25,7 @@ impl<'de> serde::Deserialize<'de> for Code {
 }
 
 /// One finding about one object.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The stable code.

@@ -91,38 +91,43 @@ impl Reader {
             Err(error) => return self.unreadable(path, &error),
         };
         entries.sort_by_key(fs::DirEntry::file_name);
-        let before = self.texts.len() + self.failures.len();
+        let mut any = false;
         for entry in entries {
-            self.entry(&entry);
+            any |= self.entry(&entry);
         }
-        if self.texts.len() + self.failures.len() == before && !self.recursive {
+        if !any {
             let message = "the directory holds no *.yaml, *.yml or *.json file";
             self.fail(path, Finding::error(Code::NO_MANIFESTS, "", "", message));
         }
     }
 
-    /// One entry of a directory. Hidden files are left alone: editors and mounted ConfigMaps keep copies there.
-    fn entry(&mut self, entry: &fs::DirEntry) {
+    /// One entry of a directory; whether it is one to read. Hidden files are left alone: editors and mounted
+    /// ConfigMaps keep copies there.
+    fn entry(&mut self, entry: &fs::DirEntry) -> bool {
         let path = entry.path();
         if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            return;
+            return false;
         }
         match entry.file_type() {
             Ok(kind) if kind.is_dir() => {
                 if self.recursive {
                     self.directory(&path);
                 }
+                self.recursive
             }
-            _ if !is_manifest(&path) => {}
+            _ if !is_manifest(&path) => false,
             // Through a link, which is how ConfigMaps are mounted.
-            _ => match fs::metadata(&path) {
-                Ok(facts) if facts.is_file() => self.file(&path),
-                Ok(_) => {
-                    let message = "is no regular file";
-                    self.fail(&path, Finding::error(Code::UNREADABLE, "", "", message));
+            _ => {
+                match fs::metadata(&path) {
+                    Ok(facts) if facts.is_file() => self.file(&path),
+                    Ok(_) => {
+                        let message = "is no regular file";
+                        self.fail(&path, Finding::error(Code::UNREADABLE, "", "", message));
+                    }
+                    Err(error) => self.unreadable(&path, &error),
                 }
-                Err(error) => self.unreadable(&path, &error),
-            },
+                true
+            }
         }
     }
 

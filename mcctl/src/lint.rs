@@ -74,102 +74,70 @@ impl Args {
     }
 }
 
-/// All findings of an input, each once, and who wins what is contested within one role.
+/// All findings of an input, by file, and who wins what is contested within one role.
 fn lint(objects: &Objects) -> (Vec<Located>, Vec<Note>) {
-    let mut found = Found {
-        list: Vec::new(),
-        seen: BTreeSet::new(),
-        complete: objects.is_complete(),
-    };
-    objects
-        .findings
-        .iter()
-        .for_each(|finding| found.add(finding.clone()));
-    let configs = objects.configs.iter().flat_map(machineconfig::render::check);
-    let pools = objects.pools.iter().flat_map(machineconfig::pool::check);
-    let alone = configs
-        .chain(roles(objects))
-        .chain(pools)
-        .chain(policies(objects));
-    let alone = alone.map(|finding| objects.locate(finding));
-    alone.for_each(|located| found.add(located));
+    let mut findings: Vec<_> = roles(objects);
+    findings.extend(objects.pools.iter().flat_map(machineconfig::pool::check));
+    findings.extend(policies(objects));
+    let mut sound = Objects::default();
+    sound.pools.clone_from(&objects.pools);
+    sound.controller_config.clone_from(&objects.controller_config);
+    for config in &objects.configs {
+        let said = machineconfig::render::check(config);
+        if !said.iter().any(Finding::is_error) {
+            sound.configs.push(config.clone());
+        }
+        findings.extend(said);
+    }
     let mut notes = BTreeSet::new();
     for name in pool::names(objects) {
-        let mut said = Vec::new();
-        let rendered = pool::render(objects, &name, &Images::default(), &mut said);
-        for located in said {
-            found.add(located);
-        }
+        let (rendered, said) = pool::render(&sound, &name, &Images::default());
+        // What cannot be used must not be told as another fault, nor hide what is wrong with the rest.
+        let follows = !objects.is_complete() || pool::select(objects, &name).is_ok();
+        findings.extend(
+            said.into_iter()
+                .filter(|said| !follows || !MAY_FOLLOW.contains(&said.code)),
+        );
         notes.extend(rendered.iter().flat_map(|rendered| contested(rendered, objects)));
     }
-    found
-        .list
-        .sort_by_key(|located| (located.place.file.clone(), located.place.line));
-    (found.list, notes.into_iter().collect())
+    let located = findings.into_iter().map(|finding| objects.locate(finding));
+    let mut located = report::distinct(objects.findings.iter().cloned().chain(located));
+    located.sort_by_key(|located| (located.place.file.clone(), located.place.line));
+    (located, notes.into_iter().collect())
 }
 
-/// Findings in the order they were met, each once: what one MachineConfig has wrong is said again when a pool is
-/// rendered from it.
-struct Found {
-    list: Vec<Located>,
-    seen: BTreeSet<(Code, String, String, String)>,
-    /// Whether everything was read.
-    complete: bool,
-}
-
-/// What may be no fault at all when not everything could be read.
-const MAY_FOLLOW: [Code; 3] = [
-    Code::POOL_SELECTS_NOTHING,
-    Code::POOL_UNKNOWN,
-    Code::POOL_NOT_FOUND,
-];
-
-impl Found {
-    fn add(&mut self, located: Located) {
-        let Finding {
-            code,
-            object,
-            field,
-            message,
-            ..
-        } = &located.finding;
-        if !self.complete && MAY_FOLLOW.contains(code) {
-            return;
-        }
-        // Without an object it is the file that is meant, and two files may have the same wrong with them.
-        let object = if object.is_empty() {
-            &located.place.file
-        } else {
-            object
-        };
-        let key = (*code, object.clone(), field.clone(), message.clone());
-        if self.seen.insert(key) {
-            self.list.push(located);
-        }
-    }
-}
+/// What may be no fault at all when not everything could be used.
+const MAY_FOLLOW: [Code; 2] = [Code::POOL_SELECTS_NOTHING, Code::POOL_NOT_FOUND];
 
 /// Role labels that are missing, or that name no pool when the input has pools. Rendered configs have none.
 fn roles(objects: &Objects) -> Vec<Finding> {
     let field = format!("metadata.labels[{}]", annotations::ROLE);
-    let pools = pool::names(objects);
     let mut findings = Vec::new();
-    for config in objects.configs.iter().filter(|config| !pool::is_rendered(config)) {
+    for config in &objects.configs {
+        if pool::is_rendered(config) || pool::is_selected(objects, config) {
+            continue;
+        }
         let object = format!(
             "MachineConfig/{}",
             config.metadata.name.as_deref().unwrap_or_default()
         );
+        let unlabelled = config.metadata.labels.as_ref().is_none_or(BTreeMap::is_empty);
         match pool::role(config) {
-            None if objects.pools.is_empty() || !pool::is_selected(objects, config) => {
-                let message = "no role, so no pool takes it";
-                findings.push(Finding::error(Code::NO_ROLE, object, &field, message));
+            // Rendering refuses those without any label by itself.
+            None if unlabelled => {}
+            None => findings.push(Finding::error(
+                Code::NO_ROLE,
+                object,
+                &field,
+                "no role, so no pool takes it",
+            )),
+            Some(role) if !pool::exists(objects, role) => {
+                let known = pool::names(objects).into_iter().collect::<Vec<_>>().join(", ");
+                let message =
+                    format!("there is no pool {role}, and no pool selects it; the input has {known}");
+                findings.push(Finding::error(Code::POOL_UNKNOWN, object, &field, message));
             }
-            Some(role) if !pools.contains(role) && !pool::is_selected(objects, config) => {
-                let known = pools.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                let message = format!("no pool is named {role}, and none selects it; the input has {known}");
-                findings.push(Finding::warning(Code::POOL_UNKNOWN, object, &field, message));
-            }
-            _ => {}
+            Some(_) => {}
         }
     }
     findings

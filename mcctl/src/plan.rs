@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crds::{MachineConfig, MachineConfigSpec, MachineConfiguration, machine_configuration};
-use machineconfig::plan::{Disruption, Facts, Plan};
+use machineconfig::plan::{Facts, Plan, Verdict};
 use machineconfig::reconcile::{Origins, StorageOverride};
 use machineconfig::redact::Limits;
 use machineconfig::{Code, Finding, Policy, Provenance, RenderedConfig};
@@ -87,6 +87,11 @@ impl Args {
         let desired = objects::read(&to, recursive);
         let current_side = side(&current, &pool, &mut findings);
         let desired_side = side(&desired, &pool, &mut findings);
+        // What nodes have may be unusable and must be left again; what they are to get may not.
+        if desired_side.is_some() && objects::only_rendered(&desired).is_none() {
+            let unusable = pool::unusable(&desired, &pool).into_iter();
+            findings.extend(unusable.map(|finding| desired.locate(finding)));
+        }
         let rules = rules(policy.as_deref(), &desired, &mut findings);
         let failed = report::print(terminal, &findings);
         let (Some(old), Some(new), Some(rules)) = (current_side, desired_side, rules) else {
@@ -115,15 +120,11 @@ impl Args {
 
 /// The answer of a plan as an exit code.
 fn exit(plan: &Plan) -> Exit {
-    if !plan.refusals.is_empty() {
-        return Exit::Refused;
-    }
-    if plan.is_empty() {
-        return Exit::Done;
-    }
-    match plan.disruption {
-        Disruption::None | Disruption::Reload | Disruption::Restart => Exit::Changes,
-        Disruption::Drain | Disruption::Reboot => Exit::Disrupts,
+    match plan.verdict() {
+        Verdict::NoChange => Exit::Done,
+        Verdict::Change => Exit::Changes,
+        Verdict::Disruption => Exit::Disrupts,
+        Verdict::Refused => Exit::Refused,
     }
 }
 
@@ -136,7 +137,9 @@ fn side(objects: &Objects, pool: &str, findings: &mut Vec<Located>) -> Option<Si
     if let Some(config) = objects::only_rendered(objects) {
         return as_given(objects, config, pool, findings);
     }
-    let rendered = pool::render(objects, pool, &Images::default(), findings)?;
+    let (rendered, said) = pool::render(objects, pool, &Images::default());
+    findings.extend(said.into_iter().map(|finding| objects.locate(finding)));
+    let rendered = rendered?;
     let spec = MachineConfigSpec {
         config: None,
         ..rendered.spec

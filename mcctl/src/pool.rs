@@ -7,7 +7,6 @@ use machineconfig::pool::Selector;
 use machineconfig::{Code, Defaults, Finding, Rendered};
 
 use crate::objects::Objects;
-use crate::report::Located;
 
 /// The pools every cluster has; all others are custom pools (MCO controller 1.2).
 const BUILT_IN: [&str; 3] = ["master", "worker", "arbiter"];
@@ -25,29 +24,30 @@ pub(crate) struct Images {
     extensions_image: Option<String>,
 }
 
-/// Renders the pool named `pool` from the objects of an input; refusals and warnings go to `findings`.
-pub(crate) fn render(
-    objects: &Objects,
-    pool: &str,
-    images: &Images,
-    findings: &mut Vec<Located>,
-) -> Option<Rendered> {
+/// Renders the pool named `pool` from the objects of an input, with all that is to be said about it.
+pub(crate) fn render(objects: &Objects, pool: &str, images: &Images) -> (Option<Rendered>, Vec<Finding>) {
     let rendered = select(objects, pool)
         .and_then(|selected| machineconfig::render(pool, &selected, &defaults(objects, pool, images)));
-    let (rendered, said) = match rendered {
+    match rendered {
         Ok(rendered) => {
             let warnings = rendered.warnings.clone();
             (Some(rendered), warnings)
         }
         Err(refusals) => (None, refusals),
-    };
-    findings.extend(said.into_iter().map(|finding| objects.locate(finding)));
-    rendered
+    }
+}
+
+/// What makes MachineConfigs of a pool unusable although they render, since rendering only warns of what the reference
+/// lets through: contents that no node can decode, for one.
+pub(crate) fn unusable(objects: &Objects, pool: &str) -> Vec<Finding> {
+    let selected = select(objects, pool).unwrap_or_default();
+    let found = selected.iter().flat_map(machineconfig::render::check);
+    found.filter(Finding::is_error).collect()
 }
 
 /// The MachineConfigs of a pool. The MachineConfigPool of that name decides; without one it is the role label,
 /// a custom pool taking the role worker too.
-fn select(objects: &Objects, pool: &str) -> Result<Vec<MachineConfig>, Vec<Finding>> {
+pub(crate) fn select(objects: &Objects, pool: &str) -> Result<Vec<MachineConfig>, Vec<Finding>> {
     if let Some(object) = objects.pool(pool) {
         let selector = object.spec.machine_config_selector.as_ref();
         let selected = machineconfig::pool::machine_configs_for(pool, selector, &objects.configs)?;
@@ -63,14 +63,18 @@ fn select(objects: &Objects, pool: &str) -> Result<Vec<MachineConfig>, Vec<Findi
     Ok(selected.cloned().collect())
 }
 
-/// The pools an input has: those it holds as objects, else those its role labels name.
+/// The pools an input has: those it holds as objects, the built-in ones that its role labels name, and, when it holds
+/// none, whatever its role labels name.
 pub(crate) fn names(objects: &Objects) -> BTreeSet<String> {
     let pools = objects.pools.iter().filter_map(|pool| pool.metadata.name.clone());
-    let mut names: BTreeSet<_> = pools.collect();
-    if names.is_empty() {
-        names.extend(objects.configs.iter().filter_map(role).map(str::to_owned));
-    }
-    names
+    let roles = objects.configs.iter().filter_map(role);
+    let roles = roles.filter(|role| objects.pools.is_empty() || BUILT_IN.contains(role));
+    pools.chain(roles.map(str::to_owned)).collect()
+}
+
+/// Whether a pool of that name is in the input, or in every cluster.
+pub(crate) fn exists(objects: &Objects, name: &str) -> bool {
+    BUILT_IN.contains(&name) || objects.pools.is_empty() || objects.pool(name).is_some()
 }
 
 /// The pool a MachineConfig is labelled for.

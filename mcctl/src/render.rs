@@ -69,10 +69,13 @@ impl Args {
         }
         let objects = objects::read(&files.paths, files.recursive);
         let mut findings = objects.findings.clone();
-        let rendered = objects
-            .is_complete()
-            .then(|| pool::render(&objects, &pool, &images, &mut findings))
-            .flatten();
+        let mut rendered = None;
+        if objects.is_complete() {
+            let (result, mut said) = pool::render(&objects, &pool, &images);
+            said.extend(pool::unusable(&objects, &pool));
+            findings.extend(said.into_iter().map(|finding| objects.locate(finding)));
+            rendered = result;
+        }
         let failed = report::print(terminal, &findings);
         let Some(rendered) = rendered.filter(|_| !failed) else {
             return Ok(Exit::Failed);

@@ -1,5 +1,8 @@
 //! Findings and notes on their way to the terminal.
 
+use std::collections::HashSet;
+
+use machineconfig::Finding;
 pub(crate) use machineconfig::finding::{Located, Place};
 use machineconfig::style::Styles;
 use serde::Serialize;
@@ -27,9 +30,34 @@ impl Note {
     }
 }
 
-/// Prints findings as messages and says whether one of them is an error.
-pub(crate) fn print(terminal: &Terminal, findings: &[Located]) -> bool {
+/// Findings each once, in their order: what is wrong with an object is met again wherever it is used. A warning
+/// about what an error is about too is left out.
+pub(crate) fn distinct(findings: impl IntoIterator<Item = Located>) -> Vec<Located> {
+    let mut seen = HashSet::new();
+    let mut kept = Vec::new();
     for located in findings {
+        if seen.insert((located.place.clone(), located.finding.clone())) {
+            kept.push(located);
+        }
+    }
+    let subject = |located: &Located| {
+        let Finding {
+            code, object, field, ..
+        } = &located.finding;
+        (*code, object.clone(), field.clone())
+    };
+    let refused: HashSet<_> = kept
+        .iter()
+        .filter(|located| located.is_error())
+        .map(subject)
+        .collect();
+    kept.retain(|located| located.is_error() || !refused.contains(&subject(located)));
+    kept
+}
+
+/// Prints findings as messages, each once, and says whether one of them is an error.
+pub(crate) fn print(terminal: &Terminal, findings: &[Located]) -> bool {
+    for located in &distinct(findings.iter().cloned()) {
         terminal.message(&located.show(&terminal.err));
     }
     findings.iter().any(Located::is_error)
@@ -54,9 +82,26 @@ pub(crate) fn plural(count: usize, word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use machineconfig::{Code, Finding};
+    use machineconfig::Code;
 
     use super::*;
+
+    #[test]
+    fn findings_are_told_once_and_errors_before_warnings() {
+        let at = |line, finding| Located {
+            place: Place {
+                line,
+                ..Place::file("a.yaml")
+            },
+            finding,
+        };
+        let error = at(1, Finding::error(Code::NO_ROLE, "MachineConfig/x", "f", "one"));
+        let weaker = at(1, Finding::warning(Code::NO_ROLE, "MachineConfig/x", "f", "two"));
+        let elsewhere = at(2, Finding::error(Code::NO_ROLE, "MachineConfig/x", "f", "one"));
+        let other = at(1, Finding::warning(Code::NO_ROLE, "MachineConfig/x", "g", "two"));
+        let all = [&weaker, &error, &other, &error, &elsewhere, &weaker].map(Clone::clone);
+        assert_eq!(distinct(all), [error, other, elsewhere]);
+    }
 
     #[test]
     fn counts_leave_out_what_there_is_none_of() {

@@ -11,7 +11,7 @@ use crate::redact::printable;
 use crate::style::Styles;
 
 /// Where something was written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
 pub struct Place {
     /// The file as the user named it, `-` for standard input, empty when unknown.
     pub file: String,

@@ -156,7 +156,8 @@ fn lines(text: &str, shown: &Shown) -> String {
             Some(at) => (&line[..at], "…"),
             None => (line, ""),
         };
-        let _ = writeln!(out, "    {bar} {}{more}", escape::line(kept));
+        let line = format!("    {bar} {}{more}", escape::line(kept));
+        let _ = writeln!(out, "{}", line.trim_end());
     }
     let left = rest.count();
     if left > 0 {

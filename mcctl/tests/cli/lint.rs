@@ -1,0 +1,108 @@
+//! `lint`: the examples are clean, and what is doubtful between objects is told.
+
+use super::{machine_config, one_file, run, run_with_input};
+
+#[test]
+fn the_examples_have_no_problems_and_one_contest_within_a_role() {
+    for set in ["base", "revision-2"] {
+        let ran = run(&format!("lint -f examples/{set} examples/policy.yaml"));
+        assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{}", ran.err);
+        let lines: Vec<_> = ran.err.lines().collect();
+        let note = "note: MachineConfig/50-worker-sysctl: /etc/sysctl.d/90-worker.conf is overridden by 70-worker-sysctl-network";
+        assert_eq!(lines[0], note, "{}", ran.err);
+        assert!(
+            lines[1].ends_with(": no problems") && lines.len() == 2,
+            "{}",
+            ran.err
+        );
+    }
+}
+
+#[test]
+fn json_holds_what_the_text_says() {
+    let ran = run("lint -o json -f mcctl/tests/bad/mode-setuid.yaml mcctl/tests/bad/unknown-kind.yaml");
+    assert_eq!((ran.code, ran.err.as_str()), (1, ""));
+    let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&report["errors"], &report["warnings"]), (&1.into(), &1.into()));
+    let finding = &report["findings"][0];
+    assert_eq!(finding["file"], "mcctl/tests/bad/mode-setuid.yaml");
+    assert_eq!(finding["line"], 1);
+    assert_eq!(finding["code"], "MC1108");
+    assert_eq!(finding["severity"], "error");
+    assert_eq!(finding["object"], "MachineConfig/50-mode");
+    assert_eq!(finding["field"], "spec.config.storage.files[0].mode");
+    for text in ["message", "remedy"] {
+        assert!(
+            finding[text].as_str().is_some_and(|text| !text.is_empty()),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn each_problem_is_told_once_though_two_pools_are_rendered_from_it() {
+    let ran = run_with_input(
+        "lint -f -",
+        format!(
+            "{}---\n{}",
+            machine_config("50-bad", "worker", &one_file("/etc/a", "04755", "data:,a")),
+            machine_config("50-edge", "edge", &one_file("/etc/b", "0644", "data:,b")),
+        )
+        .as_bytes(),
+    );
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.err.matches("error[MC1108]").count(), 1, "{}", ran.err);
+    assert!(ran.err.ends_with(": 1 error\n"), "{}", ran.err);
+}
+
+#[test]
+fn a_misspelt_field_is_warned_of() {
+    let input = machine_config("50-x", "worker", "  kernelArgs:\n    - a=b");
+    let ran = run_with_input("lint -f -", input.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.err
+            .starts_with("warning[MC1007] -:1: MachineConfig/50-x spec.kernelArgs: "),
+        "{}",
+        ran.err
+    );
+    assert!(
+        ran.err.ends_with("1 object in 1 file: 1 warning\n"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn kinds_that_a_cluster_turns_into_machine_configs_are_warned_of() {
+    let input = format!(
+        "{}---\napiVersion: machineconfiguration.openshift.io/v1\nkind: KubeletConfig\nmetadata:\n  name: small\n",
+        machine_config("50-x", "worker", "  fips: false")
+    );
+    let ran = run_with_input("lint -f -", input.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        ran.err.contains("warning[MC1008] -:10: KubeletConfig/small: "),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn an_unreadable_file_does_not_hide_what_is_wrong_with_the_others() {
+    let ran =
+        run("lint -f nowhere.yaml mcctl/tests/bad/mode-setuid.yaml mcctl/tests/bad/malformed-yaml.yaml");
+    assert_eq!(ran.code, 1);
+    for code in ["MC1001", "MC1005", "MC1108"] {
+        assert!(ran.err.contains(&format!("error[{code}]")), "{}", ran.err);
+    }
+}
+
+#[test]
+fn an_unusable_policy_is_an_error() {
+    let policy = std::fs::read_to_string("../examples/policy.yaml").unwrap();
+    let policy = policy.replace("name: image-prune.timer", "name: image-prune");
+    let ran = run_with_input("lint -f examples/base -", policy.as_bytes());
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(ran.err.contains("error[MC3005] -:"), "{}", ran.err);
+}
