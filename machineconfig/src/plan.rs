@@ -243,7 +243,7 @@ pub fn plan(current: &RenderedConfig, desired: &RenderedConfig, policy: &Policy,
 
     let actions = actions(&sections, &steps);
     let decided = drain::decide(&context, &actions, &steps);
-    mark_drain(&mut steps, &decided.drain);
+    mark_drain(&mut steps, &context);
     let worst = actions.iter().map(Action::disruption).max().unwrap_or_default();
     let none = BTreeSet::new();
     let overrides = facts.overrides.unwrap_or(&none);
@@ -307,13 +307,15 @@ fn actions(sections: &[Section], steps: &[Step]) -> Vec<Action> {
     action::combine(&lists)
 }
 
-/// Raises the disruption of the steps whose drain the plan had to decide.
-fn mark_drain(steps: &mut [Step], drain: &Drain) {
+/// Raises the disruption of the steps whose drain is decided by the change itself, whatever else the plan drains for.
+fn mark_drain(steps: &mut [Step], context: &Context<'_>) {
     for step in steps
         .iter_mut()
-        .filter(|step| drain.required && step.actions.contains(&Action::Special))
+        .filter(|step| step.actions.contains(&Action::Special))
     {
-        step.disruption = step.disruption.max(Disruption::Drain);
+        if drain::registries_need_it(context) {
+            step.disruption = step.disruption.max(Disruption::Drain);
+        }
     }
 }
 

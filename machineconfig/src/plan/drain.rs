@@ -111,6 +111,11 @@ fn special(context: &Context<'_>) -> Decided {
     }
 }
 
+/// Whether the change of registries.conf needs a drain by itself; also when nobody can tell.
+pub(super) fn registries_need_it(context: &Context<'_>) -> bool {
+    registries_reasons(context.current, context.desired).map_or(true, |reasons| !reasons.is_empty())
+}
+
 /// Why the change of registries.conf between two configs needs a drain; empty when it does not.
 pub(super) fn registries_reasons(
     current: &RenderedConfig,

@@ -215,6 +215,22 @@ fn a_drain_is_asked_for_by_policy_by_a_reboot_or_by_registries_conf() {
 }
 
 #[test]
+fn a_harmless_change_of_registries_conf_does_not_drain_because_something_else_does() {
+    let conf = "[[registry]]\nlocation = 'quay.io/x'\nmirror-by-digest-only = true\n";
+    let source = ignition::contents::percent(conf.as_bytes());
+    let new = json!([
+        {"path": "/etc/a"},
+        {"path": registries::PATH, "contents": {"source": source}}
+    ]);
+    let disruptions = |plan: &Plan| plan.steps.iter().map(|step| step.disruption).collect::<Vec<_>>();
+    let rebooting = plan_of(&files(json!([]), new.clone()));
+    assert_eq!(disruptions(&rebooting), [Disruption::Reboot, Disruption::Reload]);
+    let policy = json!({"files": [{"path": "/etc/a", "actions": [{"type": "Drain"}]}]});
+    let draining = plan_by(policy, &files(json!([]), new));
+    assert_eq!(disruptions(&draining), [Disruption::Drain, Disruption::Reload]);
+}
+
+#[test]
 fn an_unreadable_registries_conf_refuses_the_change_but_never_the_repair() {
     let file = |source: &str| json!([{"path": registries::PATH, "contents": {"source": source}}]);
     for broken in ["data:,%5B%5B%5B", "http://example.com/"] {
