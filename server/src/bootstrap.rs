@@ -72,8 +72,11 @@ pub fn run(arguments: Bootstrap) -> anyhow::Result<()> {
     let app = Arc::new(App::default());
     reload::log_new_problems(&loader.snapshot().problems, &[]);
     let _reloader = Reloader::start(app.clone(), loader, pair, reload::INTERVAL);
+    let address = |port: &TcpListener| port.local_addr().map(tracing::field::display).ok();
     tracing::info!(
-        secure = %ports.secure.local_addr()?,
+        secure = address(&ports.secure),
+        insecure = ports.insecure.as_ref().and_then(address),
+        metrics = ports.metrics.as_ref().and_then(address),
         pools = ?app.snapshot().ready_pools().map(|pool| &*pool.name).collect::<Vec<_>>(),
         "Serving"
     );
@@ -116,7 +119,11 @@ async fn serve(ports: Ports, acceptor: TlsAcceptor, app: &Arc<App>, limits: Limi
         let app = app.clone();
         listeners.spawn(listener::serve(metrics, None, shared, move |_| app.scrape()));
     }
-    signalled.await;
+    tokio::select! {
+        () = signalled => {}
+        // A listener ends by itself only by a panic, and a server that does not listen must not stay.
+        _ = listeners.join_next() => anyhow::bail!("a listener has ended; start the server anew"),
+    }
     tracing::info!(timeout_s = limits.shutdown_timeout.as_secs_f64(), "Shutting down");
     app.drain();
     stop.send_replace(true);

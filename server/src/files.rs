@@ -170,7 +170,12 @@ impl Layout {
     }
 
     /// The names of the pools that there are and that are served, sorted.
+    ///
+    /// A directory that is gone is an error and no end of all pools: more likely it is not mounted.
     fn pool_names(&self) -> Result<Vec<String>, Finding> {
+        let directory = self.base_dir.join("machine-pools");
+        let unreadable = |error| read::unreadable(Code::SERVER_DIRECTORY, &directory, &error);
+        let entries = fs::read_dir(&directory).map_err(unreadable)?;
         if let Some(names) = self.served.names() {
             // An error other than absence is reported when the file is read.
             let there = names
@@ -178,10 +183,8 @@ impl Layout {
                 .filter(|name| self.pool(name).try_exists().unwrap_or(true));
             return Ok(there.map(ToString::to_string).collect());
         }
-        let directory = self.base_dir.join("machine-pools");
-        let unreadable = |error| read::unreadable(Code::SERVER_DIRECTORY, &directory, &error);
         let mut names = Vec::new();
-        for entry in fs::read_dir(&directory).map_err(unreadable)? {
+        for entry in entries {
             let name = entry.map_err(unreadable)?.file_name();
             let name = name.to_str().and_then(|name| name.strip_suffix(".yaml"));
             names.extend(name.filter(|name| is_object_name(name)).map(str::to_owned));

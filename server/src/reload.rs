@@ -153,9 +153,9 @@ fn look(app: &App, loader: &mut Loader, pair: &mut PairFiles) {
     app.publish(snapshot);
 }
 
-/// Tells each problem once, not at every look.
+/// Tells each problem once, not at every look. What was good before is still served.
 pub(crate) fn log_new_problems(now: &[Finding], before: &[Finding]) {
     for problem in now.iter().filter(|problem| !before.contains(problem)) {
-        tracing::warn!(%problem, "Input cannot be used; what was good before is still served");
+        tracing::warn!(%problem, "Input cannot be used");
     }
 }

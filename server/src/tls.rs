@@ -40,6 +40,8 @@ pub fn acceptor(settings: &Settings, pair: Arc<ServingPair>) -> Result<TlsAccept
         .map_err(|_| SettingsError::NothingToOffer)?
         .with_no_client_auth()
         .with_cert_resolver(pair);
+    // The server chooses, so that the order in which suites are asked for means something.
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![ALPN.to_vec()];
     // A machine asks once in its life: nobody resumes a session, and a replaced certificate counts at once.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -1,12 +1,13 @@
 //! One pool: its file, its MachineConfig's file, and the bodies made of them.
 
 use std::sync::Arc;
+use std::thread;
 
 use ignition::Version;
 use machineconfig::{Code, Finding};
 
 use super::{Common, ControllerCas, Layout, Part, read};
-use crate::assemble::{Assembly, Inputs};
+use crate::assemble::{AssembleError, Assembly, Inputs};
 use crate::route::is_object_name;
 use crate::snapshot::{Pool, Slot};
 use crate::watched::Watched;
@@ -106,22 +107,45 @@ fn build(
 }
 
 /// A body for every version that can say what the config says.
-fn bodies(name: &str, inputs: &Inputs<'_>) -> Result<Pool, crate::assemble::AssembleError> {
+fn bodies(name: &str, inputs: &Inputs<'_>) -> Result<Pool, AssembleError> {
     let assembly = Assembly::new(inputs)?;
-    // What cannot even be said in the newest version concerns the config as a whole.
-    let mut newest = Some(assembly.body(Version::LATEST)?);
-    Ok(Pool::new(name, inputs.rendered.to_owned(), |version| {
-        if version == Version::LATEST {
-            return newest.take();
-        }
-        match assembly.body(version) {
+    let mut bodies = Vec::with_capacity(Version::ALL.len());
+    for (version, body) in Version::ALL
+        .into_iter()
+        .zip(in_parallel(|version| assembly.body(version)))
+    {
+        bodies.push(match body {
             Ok(body) => Some(body),
+            // What cannot even be said in the newest version concerns the config as a whole.
+            Err(error) if version == Version::LATEST => return Err(error),
             // Nothing translates down to it, and nobody asks for it.
             Err(_) if version == Version::V3_0 => None,
             Err(error) => {
                 tracing::warn!(pool = name, config = inputs.rendered, %version, %error, "Version not served");
                 None
             }
-        }
+        });
+    }
+    let mut bodies = bodies.into_iter();
+    Ok(Pool::new(name, inputs.rendered.to_owned(), |_| {
+        bodies.next().flatten()
     }))
+}
+
+/// Does the same for every version, on all processors, in the order of [`Version::ALL`]: the bodies of a large
+/// config are most of what a server does before its first answer.
+fn in_parallel<T: Send>(work: impl Fn(Version) -> T + Sync) -> Vec<T> {
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    let share = Version::ALL.len().div_ceil(workers);
+    let work = &work;
+    thread::scope(|scope| {
+        let start = |versions: &'static [Version]| {
+            scope.spawn(move || versions.iter().map(|version| work(*version)).collect::<Vec<T>>())
+        };
+        let threads: Vec<_> = Version::ALL.chunks(share).map(start).collect();
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().expect("assembling does not panic"))
+            .collect()
+    })
 }

@@ -54,17 +54,18 @@ pub(super) struct Suite {
     cipher: &'static SupportedCipherSuite,
 }
 
-/// Every suite that is built in, in the order of preference. They are those of the profile "Intermediate".
+/// Every suite that is built in, in the order of preference: as in the reference AES-128 comes first, which is strong
+/// enough and the cheapest for both sides. They are those of the profile "Intermediate".
 static SUITES: [Suite; 9] = [
-    suite(
-        "TLS_AES_256_GCM_SHA384",
-        "TLS_AES_256_GCM_SHA384",
-        &ring::TLS13_AES_256_GCM_SHA384,
-    ),
     suite(
         "TLS_AES_128_GCM_SHA256",
         "TLS_AES_128_GCM_SHA256",
         &ring::TLS13_AES_128_GCM_SHA256,
+    ),
+    suite(
+        "TLS_AES_256_GCM_SHA384",
+        "TLS_AES_256_GCM_SHA384",
+        &ring::TLS13_AES_256_GCM_SHA384,
     ),
     suite(
         "TLS_CHACHA20_POLY1305_SHA256",
@@ -72,14 +73,14 @@ static SUITES: [Suite; 9] = [
         &ring::TLS13_CHACHA20_POLY1305_SHA256,
     ),
     suite(
-        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-        "ECDHE-ECDSA-AES256-GCM-SHA384",
-        &ring::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-    ),
-    suite(
         "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
         "ECDHE-ECDSA-AES128-GCM-SHA256",
         &ring::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    ),
+    suite(
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        &ring::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
     ),
     suite(
         "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
@@ -87,14 +88,14 @@ static SUITES: [Suite; 9] = [
         &ring::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
     ),
     suite(
-        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-        "ECDHE-RSA-AES256-GCM-SHA384",
-        &ring::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-    ),
-    suite(
         "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
         "ECDHE-RSA-AES128-GCM-SHA256",
         &ring::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+    ),
+    suite(
+        "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        &ring::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
     ),
     suite(
         "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",

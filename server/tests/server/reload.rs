@@ -1,0 +1,160 @@
+//! Files that change while the server runs.
+
+use std::fs;
+use std::io::Write;
+use std::time::Instant;
+
+use crate::support::{Response, Site, V34, client_config, handshake, until};
+
+const METRICS: &str = "--metrics-listen-address=127.0.0.1:0";
+const PROBLEMS: &str = "machine_config_server_problems";
+
+#[test]
+fn a_new_pair_is_taken_over_and_a_broken_one_is_not() {
+    let site = Site::new();
+    let server = site.serve(&[METRICS]);
+    // A connection that is open across the change stays usable.
+    let mut open = server.tls();
+    let old = fs::read_to_string(site.path("tls.crt")).unwrap();
+    let began = Instant::now();
+    let new = site.write_pair("tls");
+    let trusts = |pinned: &str| handshake(server.connect(), client_config(pinned)).is_ok();
+    until("the new certificate", || trusts(&new).then_some(()));
+    assert!(began.elapsed().as_secs() < 10, "taken over within 10 s");
+    assert!(!trusts(&old));
+    write!(open, "GET /config/master HTTP/1.1\r\nHost: x\r\n{V34}\r\n").unwrap();
+    assert_eq!(Response::read(&mut open, false).unwrap().status, 200);
+    // The counter comes after the pair.
+    let reloaded = "machine_config_server_reloads_total{what=\"certificate\",result=\"success\"}";
+    until("the count of it", || {
+        (server.metric(reloaded) >= Some(1)).then_some(())
+    });
+
+    site.write("tls.key", "no key");
+    until("the report of a broken pair", || {
+        (server.metric(PROBLEMS) == Some(1)).then_some(())
+    });
+    assert!(trusts(&new), "the last good pair is kept");
+    let failed = "machine_config_server_reloads_total{what=\"certificate\",result=\"failure\"}";
+    assert!(server.metric(failed) >= Some(1));
+    let problem = server.line("Input cannot be used").unwrap()["problem"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert!(
+        problem.contains("MC5002") && problem.contains("--key"),
+        "{problem}"
+    );
+
+    let third = site.write_pair("tls");
+    until("the repaired pair", || trusts(&third).then_some(()));
+    until("the end of the problem", || {
+        (server.metric(PROBLEMS) == Some(0)).then_some(())
+    });
+}
+
+#[test]
+fn a_changed_pool_is_served_and_a_broken_one_stays_as_it_was() {
+    let site = Site::new();
+    let server = site.serve(&["--all-pools", METRICS]);
+    let revision = |pool: &str, n: u32| {
+        let (status, body) = server.body(pool);
+        status == 200 && body.contains(&format!("data:,revision-{n}\""))
+    };
+    assert!(revision("worker", 1));
+    site.write_pool("worker", 2);
+    until("the second revision", || revision("worker", 2).then_some(()));
+    assert!(revision("master", 1));
+    let info = "machine_config_server_config_info{pool=\"worker\",config=";
+    until("its name in the metrics", || {
+        server.metric(&format!("{info}\"rendered-worker-2\"}}"))
+    });
+    assert_eq!(server.metric(&format!("{info}\"rendered-worker-1\"}}")), None);
+
+    // Broken in three ways, each told, none served.
+    let broken = [
+        ("base/machine-configs/rendered-worker-2.yaml", "spec: [", "MC5008"),
+        ("base/machine-pools/worker.yaml", "not: a pool", "MC5006"),
+        (
+            "base/controller-config/machine-config-controller.yaml",
+            "[]",
+            "MC5009",
+        ),
+    ];
+    for (file, text, code) in broken {
+        let good = fs::read_to_string(site.path(file)).unwrap();
+        site.write(file, text);
+        let told = until("the problem", || {
+            server.readyz().1.contains(code).then(|| server.readyz())
+        });
+        assert_eq!(told.0, 200, "{}", told.1);
+        assert!(told.1.contains(file), "{}", told.1);
+        assert_eq!(server.metric(PROBLEMS), Some(1));
+        assert!(revision("worker", 2) && revision("master", 1), "{file}");
+        site.write(file, &good);
+        until("the end of the problem", || {
+            (server.readyz().1.ends_with("\nready\n") && server.metric(PROBLEMS) == Some(0)).then_some(())
+        });
+    }
+}
+
+#[test]
+fn pools_come_and_go() {
+    let site = Site::new();
+    let server = site.serve(&["--all-pools"]);
+    assert_eq!(server.body("edge").0, 404);
+    site.write_pool("edge", 7);
+    until("the new pool", || (server.body("edge").0 == 200).then_some(()));
+    // Without its MachineConfig a pool that was good stays; once it is removed it is gone.
+    fs::remove_file(site.path("base/machine-configs/rendered-edge-7.yaml")).unwrap();
+    until("the problem", || {
+        server.readyz().1.contains("MC5007").then_some(())
+    });
+    assert_eq!(server.body("edge").0, 200);
+    fs::remove_file(site.path("base/machine-pools/edge.yaml")).unwrap();
+    until("the pool's end", || (server.body("edge").0 == 404).then_some(()));
+    assert_eq!(server.body("worker").0, 200);
+    // All at once is no removal but an accident.
+    fs::remove_dir_all(site.path("base")).unwrap();
+    until("the problem", || {
+        server.readyz().1.contains("MC5005").then_some(())
+    });
+    assert_eq!(server.body("worker").0, 200);
+}
+
+#[test]
+fn what_is_not_there_at_first_may_come_later() {
+    let site = Site::new();
+    fs::remove_dir_all(site.path("base/controller-config")).unwrap();
+    fs::remove_dir_all(site.path("base/machine-pools")).unwrap();
+    let server = site.serve(&["--all-pools"]);
+    let (status, text) = server.readyz();
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("MC5005") && text.contains("MC5009"), "{text}");
+    site.write_pool("worker", 1);
+    until("the pool without its ControllerConfig", || {
+        (server.body("worker").0 == 500).then_some(())
+    });
+    let controller_config = "apiVersion: machineconfiguration.openshift.io/v1\nkind: ControllerConfig\nmetadata:\n  name: machine-config-controller\nspec: {}\n";
+    site.write(
+        "base/controller-config/machine-config-controller.yaml",
+        controller_config,
+    );
+    until("the pool", || (server.body("worker").0 == 200).then_some(()));
+    assert_eq!(server.readyz().0, 200);
+}
+
+#[test]
+fn the_kubeconfig_is_taken_over_too() {
+    let site = Site::new();
+    let server = site.serve(&[]);
+    site.write("kubeconfig", "clusters: [{name: renewed}]\n");
+    until("the new kubeconfig", || {
+        server.body("master").1.contains("renewed").then_some(())
+    });
+    site.write("kubeconfig", "clusters: []\n");
+    until("the problem", || {
+        server.readyz().1.contains("MC5003").then_some(())
+    });
+    assert!(server.body("master").1.contains("renewed"));
+}

@@ -1,0 +1,104 @@
+//! What keeps a server from starting: one message that says what to do.
+
+use std::fs;
+
+use crate::support::Site;
+
+/// How a server that cannot start ends: exit code 1, one message with these words in it.
+fn refused(site: &Site, flags: &[&str], words: &[&str]) {
+    let output = site.refuse(flags);
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(output.stdout.is_empty());
+    let last = message.lines().last().unwrap();
+    assert!(last.starts_with("machine-config-server: MC50"), "{message}");
+    for word in words {
+        assert!(last.contains(word), "{word:?} is not in: {message}");
+    }
+}
+
+#[test]
+fn files_that_must_be_there() {
+    let site = Site::new();
+    refused(
+        &site,
+        &["--bootstrap-kubeconfig=/nowhere/kubeconfig"],
+        &["MC5003", "/nowhere/kubeconfig", "--bootstrap-kubeconfig"],
+    );
+    refused(
+        &site,
+        &["--server-basedir=/nowhere"],
+        &["MC5005", "/nowhere", "--server-basedir"],
+    );
+    refused(
+        &site,
+        &["--cert=/nowhere/tls.crt"],
+        &["MC5002", "/nowhere/tls.crt", "--cert"],
+    );
+    refused(
+        &site,
+        &["--bootstrap-certs=registry=nowhere.crt"],
+        &["MC5004", "nowhere.crt", "--bootstrap-certs"],
+    );
+}
+
+#[test]
+fn files_that_must_be_sound() {
+    let site = Site::new();
+    site.write("kubeconfig", "a: [");
+    refused(&site, &[], &["MC5003", "kubeconfig"]);
+    site.write("kubeconfig", "clusters: []");
+    refused(&site, &[], &["MC5003", "names no cluster"]);
+    let site = Site::new();
+    site.write_pair("other");
+    fs::copy(site.path("other.key"), site.path("tls.key")).unwrap();
+    refused(&site, &[], &["MC5002", "do not belong together"]);
+    site.write("tls.key", "");
+    refused(&site, &[], &["MC5002", "no unencrypted PEM private key"]);
+}
+
+#[test]
+fn flags_that_cannot_be_honoured() {
+    let site = Site::new();
+    refused(
+        &site,
+        &["--tls-min-version=VersionTLS10"],
+        &["MC5001", "VersionTLS10", "VersionTLS12"],
+    );
+    refused(
+        &site,
+        &["--tls-cipher-suites=TLS_MADE_UP"],
+        &["MC5001", "TLS_MADE_UP", "TLS_AES_128_GCM_SHA256"],
+    );
+    refused(
+        &site,
+        &["--tls-cipher-suites=TLS_RSA_WITH_AES_128_CBC_SHA"],
+        &["MC5001", "no supported cipher suite"],
+    );
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    refused(
+        &site,
+        &[&format!("--metrics-listen-address=127.0.0.1:{port}")],
+        &["MC5010", &port.to_string()],
+    );
+    refused(
+        &site,
+        &[&format!("--insecure-port={port}")],
+        &["MC5010", "--insecure-port"],
+    );
+}
+
+#[test]
+fn the_version_is_told() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_machine-config-server"))
+        .arg("version")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(
+        text.starts_with("MachineConfigServer v") && text.contains('-'),
+        "{text}"
+    );
+}
