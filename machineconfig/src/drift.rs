@@ -176,3 +176,6 @@ impl DriftKind {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
