@@ -245,9 +245,10 @@ pub fn plan(current: &RenderedConfig, desired: &RenderedConfig, policy: &Policy,
     let decided = drain::decide(&context, &actions, &steps);
     mark_drain(&mut steps, &context);
     let worst = actions.iter().map(Action::disruption).max().unwrap_or_default();
-    let none = BTreeSet::new();
-    let overrides = facts.overrides.unwrap_or(&none);
-    let refused = reconcile::check(current, desired, overrides, facts.origins).err();
+    let refusals = refusals(&context)
+        .into_iter()
+        .chain(files.refusals)
+        .chain(decided.refusal);
     let images = |spec: &MachineConfigSpec| Images {
         os: spec.os_image_url.clone(),
         extensions: spec.base_os_extensions_container_image.clone(),
@@ -269,14 +270,27 @@ pub fn plan(current: &RenderedConfig, desired: &RenderedConfig, policy: &Policy,
         steps,
         same_on_disk: files.same_on_disk,
         ignored: ignored::sections(&context),
-        refusals: refused
-            .into_iter()
-            .flatten()
-            .chain(files.refusals)
-            .chain(decided.refusal)
-            .collect(),
+        refusals: refusals.collect(),
         warnings: decided.warning.into_iter().collect(),
     }
+}
+
+/// What a running node refuses of the change. To stay as it is it never refuses, not even with a config that is broken.
+fn refusals(context: &Context<'_>) -> Vec<Finding> {
+    let Context {
+        current,
+        desired,
+        facts,
+        ..
+    } = *context;
+    if current.spec == desired.spec && current.ignition == desired.ignition {
+        return Vec::new();
+    }
+    let none = BTreeSet::new();
+    let overrides = facts.overrides.unwrap_or(&none);
+    reconcile::check(current, desired, overrides, facts.origins)
+        .err()
+        .unwrap_or_default()
 }
 
 /// The sections of the Ignition configs that differ in any way.

@@ -27,6 +27,16 @@ fn a_config_does_not_differ_from_itself() {
     );
 }
 
+/// Keys given twice do not validate, yet to stay as it is a node has nothing to refuse.
+#[test]
+fn a_broken_config_does_not_differ_from_itself_either() {
+    let same = config(
+        "same",
+        json!({"config": {"passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["b", "b"]}]}}}),
+    );
+    assert!(plan(&same, &same, &Policy::default(), &Facts::default()).is_empty());
+}
+
 #[test]
 fn files_are_added_changed_and_removed() {
     let plan = plan_of(&files(
