@@ -1,6 +1,7 @@
 //! The machine-readable forms of a result, safe to show on a terminal.
 
 use crds::manifest::to_yaml;
+use machineconfig::redact::disturbs;
 use serde::Serialize;
 
 use crate::escape;
@@ -19,7 +20,12 @@ pub(crate) fn safe_json(text: &str) -> String {
     format!("{}\n", escape::json(text))
 }
 
-/// A value as a YAML document.
+/// A value as a YAML document. One with characters that would act on a terminal, which YAML's writer leaves as they
+/// are (bidirectional ones), is written as JSON, which is YAML too.
 pub(crate) fn yaml(value: &impl Serialize) -> String {
-    to_yaml(value)
+    let text = to_yaml(value);
+    if text.contains(|c| disturbs(c) && c != '\n') {
+        return json(value);
+    }
+    text
 }

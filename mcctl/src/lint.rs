@@ -82,7 +82,7 @@ fn lint(objects: &Objects) -> (Vec<Located>, Vec<Note>) {
     let mut sound = Objects::default();
     sound.pools.clone_from(&objects.pools);
     sound.controller_config.clone_from(&objects.controller_config);
-    for config in &objects.configs {
+    for config in objects.configs.iter().filter(|config| !pool::is_rendered(config)) {
         let said = machineconfig::render::check(config);
         if !said.iter().any(Finding::is_error) {
             sound.configs.push(config.clone());

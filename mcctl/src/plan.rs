@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use crds::{MachineConfig, MachineConfigSpec, MachineConfiguration, machine_configuration};
 use machineconfig::plan::{Facts, Plan, Verdict};
 use machineconfig::reconcile::{Origins, StorageOverride};
@@ -82,6 +83,12 @@ impl Args {
             output,
             show_diff,
         } = self;
+        if [&from, &to]
+            .iter()
+            .all(|paths| paths.iter().any(|path| path == Path::new("-")))
+        {
+            bail!("standard input can be one side only; give the other as files");
+        }
         let mut findings = Vec::new();
         let current = objects::read(&from, recursive);
         let desired = objects::read(&to, recursive);

@@ -87,13 +87,13 @@ pub(crate) fn role(config: &MachineConfig) -> Option<&str> {
         .map(String::as_str)
 }
 
-/// Whether a MachineConfig is a rendered one.
+/// Whether a MachineConfig is a rendered one, which no pool selects: it has the name of one and no role.
 pub(crate) fn is_rendered(config: &MachineConfig) -> bool {
-    config
-        .metadata
-        .name
-        .as_deref()
-        .is_some_and(|name| name.starts_with("rendered-"))
+    let name = config.metadata.name.as_deref().unwrap_or_default();
+    let pool = name
+        .strip_prefix("rendered-")
+        .and_then(|rest| rest.rsplit_once('-'));
+    role(config).is_none() && pool.is_some_and(|(pool, _)| is_rendered_for(name, pool))
 }
 
 /// Whether `name` is that of a rendered config of `pool`: `rendered-<pool>-<32 hexadecimal digits>`.

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::input;
 use crate::objects;
+use crate::pool;
 use crate::report::{Located, Place};
 
 /// One Ignition config and what holds it.
@@ -125,7 +126,11 @@ impl Source {
 
     /// What is wrong with what is in the file, by itself.
     pub(crate) fn check(&self) -> Vec<Located> {
-        if let Some(config) = &self.machine_config {
+        if let Some(config) = self
+            .machine_config
+            .as_ref()
+            .filter(|config| !pool::is_rendered(config))
+        {
             let found = machineconfig::render::check(config).into_iter();
             return found
                 .map(|finding| Located {

@@ -67,6 +67,7 @@ fn wrong_command_lines_end_with_1_which_plan_does_not_use_for_an_answer() {
             "render --pool worker -f examples/base --explain -o name",
             "--explain",
         ),
+        ("plan --pool worker --from - --to -", "standard input"),
         ("rendr", "render"),
     ];
     for (line, says) in lines {

@@ -122,6 +122,16 @@ fn a_broken_config_is_shown_as_far_as_it_can_be_and_told_about() {
 }
 
 #[test]
+fn a_rendered_config_is_no_fault() {
+    let rendered = run("render --pool edge -f examples/base").out;
+    for command in ["inspect -", "lint -f -"] {
+        let ran = run_with_input(command, rendered.as_bytes());
+        assert_eq!(ran.code, 0, "{command}: {}", ran.err);
+        assert!(!ran.err.contains("[MC"), "{command}: {}", ran.err);
+    }
+}
+
+#[test]
 fn a_file_may_hold_several_machine_configs() {
     let ran = run("inspect mcctl/tests/bad/kernel-devel-realtime.yaml");
     assert!(

@@ -117,17 +117,14 @@ fn a_full_disk_is_a_failure() {
 }
 
 /// Clears the screen, sets the title, writes right to left, and passes for a line of its own.
-const HOSTILE: &str = "%1b[2J%1b]0;owned%07%e2%80%ae%c2%9b31m%0d/etc/harmless";
+const HOSTILE: &str = "%1b%5b2J%1b%5d0%3bowned%07%e2%80%ae%c2%9b31m%0d/etc/harmless";
 
 #[test]
 fn contents_and_names_cannot_act_on_the_terminal() {
-    let input = machine_config(
-        "50-hostile",
-        "worker",
-        &one_file("/etc/hostile\\x1b[2J", "0644", &format!("data:,{HOSTILE}"))
-            .replace("path: ", "path: \"")
-            .replace("\\x1b[2J\n", "\\x1b[2J\"\n"),
-    );
+    // In double quotes, so that YAML makes the characters of the escapes.
+    let path = "\"/etc/hostile\\e[2J\\u202e\\u200b\\ttail\"";
+    let spec = one_file(path, "0644", &format!("data:,{HOSTILE}"));
+    let input = machine_config("50-hostile", "worker", &spec);
     let lines = [
         "inspect -",
         "lint -f -",
@@ -142,6 +139,12 @@ fn contents_and_names_cannot_act_on_the_terminal() {
     ];
     for line in lines {
         let ran = run_with_input(line, input.as_bytes());
+        assert_ne!(ran.code, 1, "{line}: {}", ran.err);
+        assert!(
+            line.starts_with("lint") || ran.out.contains("hostile"),
+            "{line}: {}",
+            ran.out
+        );
         let acting: Vec<_> = format!("{}{}", ran.out, ran.err)
             .chars()
             .filter(|c| (c.is_control() && !"\n\t".contains(*c)) || ('\u{202a}'..='\u{202e}').contains(c))
