@@ -16,6 +16,8 @@ mod parse;
 mod path;
 mod problem;
 mod schema;
+#[cfg(feature = "strategy")]
+pub mod strategy;
 mod translate;
 mod validate;
 mod version;

@@ -261,3 +261,6 @@ pub(crate) fn folds_to(key: &str, name: &str) -> bool {
         .all(|c| folded.next() == Some(c.to_ascii_lowercase()))
         && folded.next().is_none()
 }
+
+#[cfg(test)]
+mod tests;
