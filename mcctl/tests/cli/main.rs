@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod command_line;
+mod docs;
 mod inspect;
 mod lint;
 mod plan;
