@@ -1,3 +1,7 @@
-//! Renders MachineConfigs into one rendered config per pool
+//! `machine-config-controller`: renders MachineConfigs into one rendered config per pool.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    controller::cli::run(std::env::args_os()).into()
+}

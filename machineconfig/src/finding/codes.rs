@@ -72,6 +72,8 @@ codes! {
         "Correct the spelling of the field, or remove it.";
     KIND_LEFT_OUT = 1008: "An object is of a kind that a cluster makes MachineConfigs of, which is not done here.",
         "Give the MachineConfigs that the cluster made of it, or expect a result without them.";
+    PULL_SECRET = 1009: "The pull secret is no Secret with credentials for image registries.",
+        "Name the manifest of a Secret of type kubernetes.io/dockerconfigjson.";
     IGNITION_SYNTAX = 1101: "The Ignition config is not valid JSON.",
         "Correct the syntax at the place that is named.";
     IGNITION_TYPE = 1102: "A value in the Ignition config has the wrong JSON type.",
@@ -156,6 +158,10 @@ codes! {
         "Correct the name, or give the MachineConfigPool.";
     MAX_UNAVAILABLE = 1214: "maxUnavailable of a pool is no number of nodes.",
         "Write a number from 1, or a percentage such as 10%.";
+    NOT_SELECTED = 1215: "A MachineConfig is selected by no pool, so no node ever gets it.",
+        "Correct its labels or the machineConfigSelector of the pool, or remove it.";
+    POOL_NAME = 1216: "A pool has a name that Kubernetes does not accept.",
+        "Use lower case letters, digits, - and ., with a letter or digit at both ends.";
     CHANGED_GROUPS = 2001: "The groups of nodes that run already cannot be changed.",
         "Undo the change, or make new nodes.";
     CHANGED_USER = 2002: "Only the user core can be changed on nodes that run already.",

@@ -22,7 +22,7 @@ pub fn check(pool: &MachineConfigPool) -> Vec<Finding> {
         ),
         ("spec.nodeSelector", spec.node_selector.as_ref()),
     ];
-    let mut findings = Vec::new();
+    let mut findings: Vec<_> = name(pool).into_iter().collect();
     for (field, selector) in selectors {
         let problems = Selector::new(selector).err().into_iter().flatten();
         findings.extend(problems.map(|problem| problem.finding(&object, field)));
@@ -33,6 +33,21 @@ pub fn check(pool: &MachineConfigPool) -> Vec<Finding> {
             .and_then(|value| max_unavailable(&object, value)),
     );
     findings
+}
+
+/// Rendered configs, labels and files are named after the pool.
+fn name(pool: &MachineConfigPool) -> Option<Finding> {
+    let name = pool.metadata.name.as_deref().unwrap_or_default();
+    if super::is_subdomain(name) {
+        return None;
+    }
+    let message = format!("{name:?} is no name that Kubernetes accepts");
+    Some(Finding::error(
+        Code::POOL_NAME,
+        format!("MachineConfigPool/{name}"),
+        "metadata.name",
+        message,
+    ))
 }
 
 fn max_unavailable(object: &str, value: &IntOrString) -> Option<Finding> {
@@ -106,6 +121,24 @@ mod tests {
         }
         for value in [json!(1), json!(250), json!("1%"), json!("100%"), Value::Null] {
             assert_eq!(found(json!({ "maxUnavailable": value })), [], "{value}");
+        }
+    }
+
+    #[test]
+    fn a_pool_has_a_name_that_files_and_objects_can_have() {
+        for (name, accepted) in [
+            ("edge", true),
+            ("edge-1.b", true),
+            ("../edge", false),
+            ("Edge", false),
+            ("", false),
+        ] {
+            let mut pool =
+                MachineConfigPool::new("", crds::machine_config_pool::MachineConfigPoolSpec::default());
+            pool.metadata.name = Some(name.into());
+            let codes: Vec<_> = check(&pool).into_iter().map(|finding| finding.code).collect();
+            assert_eq!(codes.is_empty(), accepted, "{name}");
+            assert!(accepted || codes == [Code::POOL_NAME]);
         }
     }
 
