@@ -60,13 +60,13 @@ impl Client {
 
     /// Gets `path`, with an `Accept` header if one is given.
     pub fn get(&self, path: &str, accept: Option<&str>) -> Result<Answer> {
-        let asked = self
+        let asked = async { tokio::time::timeout(DEADLINE, self.ask(path, accept)).await };
+        let answer = self
             .runtime
-            .block_on(tokio::time::timeout(DEADLINE, self.ask(path, accept)));
-        asked
+            .block_on(asked)
             .context("no answer in time")
-            .flatten()
-            .with_context(|| format!("GET https://localhost:{}{path}", self.port))
+            .flatten();
+        answer.with_context(|| format!("GET https://localhost:{}{path}", self.port))
     }
 
     async fn ask(&self, path: &str, accept: Option<&str>) -> Result<Answer> {

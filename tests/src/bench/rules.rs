@@ -62,7 +62,7 @@ pub(super) fn hundred() -> Result<Vec<Row>> {
 
 /// 1000 configs of 4 files, and whether the time per config stays flat.
 pub(super) fn thousand() -> Result<Vec<Row>> {
-    let thousand = configs(1000, 4, 16, |config| config);
+    let thousand = configs(1000, 4, 4, |config| config);
     let merge = Row {
         name: THOUSAND[0],
         value: merge_ms(&thousand)?,
@@ -79,7 +79,7 @@ pub(super) fn thousand() -> Result<Vec<Row>> {
         ..merge
     };
     let per_config = |count: u32| -> Result<f64> {
-        Ok(render_ms(&configs(count as usize, 4, 16, |config| config))? * 1000.0 / f64::from(count))
+        Ok(render_ms(&configs(count as usize, 4, 4, |config| config))? * 1000.0 / f64::from(count))
     };
     let flat = Row {
         name: THOUSAND[2],
@@ -178,7 +178,7 @@ fn least<T>(mut prepare: impl FnMut() -> T, mut work: impl FnMut(T)) -> f64 {
 /// `count` MachineConfigs of `files` files of `size` bytes; `owner` says whose paths a config's files have.
 fn configs(count: usize, files: usize, size: usize, owner: impl Fn(usize) -> usize) -> Vec<MachineConfig> {
     let one = |config: usize| {
-        let path = |number: usize| format!("/etc/bench/{:04}-{number}", owner(config));
+        let path = |number: usize| format!("/b/{:04}-{number}", owner(config));
         let files = (0..files).map(|number| file(&path(number), &text(size, config * files + number)));
         machine_config(&format!("50-bench-{config:04}"), &files.collect::<Vec<_>>())
     };

@@ -90,7 +90,7 @@ impl Story {
     /// Lines as they are, set in.
     pub(super) fn lines(&self, lines: &[String]) {
         for line in lines {
-            print(&format!("  {}", cut(&self.abbreviated(line))));
+            print(format!("  {}", cut(&self.abbreviated(line))).trim_end());
         }
     }
 
