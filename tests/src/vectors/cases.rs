@@ -67,7 +67,7 @@ pub(crate) fn find(dir: &Path) -> Result<Vec<Family>> {
         let cases = if path.is_dir() {
             cases_of(&path, &name)?
         } else if extension(&path) == "jsonl" {
-            lines(&path, &name)?
+            lines(&path, &name)
         } else {
             continue;
         };
@@ -89,28 +89,30 @@ fn cases_of(dir: &Path, family: &str) -> Result<Vec<(String, Result<Case>)>> {
                 let case = read(&path).and_then(|text| Case::parse(family, &text));
                 cases.push((file_name(&path), case));
             }
-            "jsonl" => cases.extend(lines(&path, family)?),
+            "jsonl" => cases.extend(lines(&path, family)),
             _ => {}
         }
     }
     Ok(cases)
 }
 
-/// A case per line; empty lines are skipped.
-fn lines(path: &Path, family: &str) -> Result<Vec<(String, Result<Case>)>> {
-    let text = read(path)?;
+/// A case per line; empty lines are skipped. A file that cannot be read is one case that cannot.
+fn lines(path: &Path, family: &str) -> Vec<(String, Result<Case>)> {
+    let text = match read(path) {
+        Ok(text) => text,
+        Err(error) => return vec![(file_name(path), Err(error))],
+    };
     let numbered = text
         .lines()
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty());
-    Ok(numbered
-        .map(|(i, line)| {
-            (
-                format!("{}:{}", file_name(path), i + 1),
-                Case::parse(family, line),
-            )
-        })
-        .collect())
+    let case = |(i, line)| {
+        (
+            format!("{}:{}", file_name(path), i + 1),
+            Case::parse(family, line),
+        )
+    };
+    numbered.map(case).collect()
 }
 
 fn entries(dir: &Path) -> Result<Vec<std::path::PathBuf>> {

@@ -54,7 +54,7 @@ impl<'a> Checks<'a> {
     /// Values that must be equal.
     pub(crate) fn equal<T: PartialEq + Debug + ?Sized>(&mut self, what: &str, expected: &T, ours: &T) {
         if expected != ours {
-            self.differs(diff(what, &format!("{expected:#?}"), &format!("{ours:#?}")));
+            self.differs(diff(what, &format!("{expected:#?}\n"), &format!("{ours:#?}\n")));
         }
     }
 

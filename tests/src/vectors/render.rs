@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::cases::Case;
 use super::checks::Checks;
 use super::deviations::Rule;
-use super::sourceless;
+use super::sourceless::{self, Sourceless};
 
 /// What the families `render` and `blame` have in common.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,18 +50,19 @@ struct Input {
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Expect {
-    Refused {
-        error: String,
-    },
-    Rendered {
-        name: String,
-        sources: Vec<String>,
-        annotations: BTreeMap<String, String>,
-        #[serde(rename = "specJSON")]
-        spec_json: String,
-        #[serde(rename = "configRaw")]
-        config_raw: String,
-    },
+    Refused { error: String },
+    Rendered(Expected),
+}
+
+#[derive(Deserialize)]
+struct Expected {
+    name: String,
+    sources: Vec<String>,
+    annotations: BTreeMap<String, String>,
+    #[serde(rename = "specJSON")]
+    spec_json: String,
+    #[serde(rename = "configRaw")]
+    config_raw: String,
 }
 
 impl Base {
@@ -137,42 +138,70 @@ pub(super) fn compare(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
             names_an_object(&input, refused, checks);
         }
         // A file that no node can apply: the reference renders it, once.
-        Expect::Rendered { .. } if !sourceless.is_empty() && checks.deviates(Rule::FileWithoutContents) => {
+        Expect::Rendered(expected)
+            if !sourceless.is_empty() && checks.deviates(Rule::FileWithoutContents) =>
+        {
             sourceless::refused(
                 "render",
                 &sourceless,
                 ours.as_ref().err().map(String::as_str),
                 checks,
             );
+            rest_is_equal(&input, &sourceless, &expected, checks);
         }
-        Expect::Rendered { spec_json, .. }
-            if is_invalid(&spec_json) && checks.deviates(Rule::MergedInvalid) =>
+        Expect::Rendered(expected)
+            if is_invalid(&expected.spec_json) && checks.deviates(Rule::MergedInvalid) =>
         {
             match ours {
                 Ok(_) => checks.differs("accepted, although Ignition refuses the merged config"),
                 Err(message) => names_an_object(&input, Some(&message), checks),
             }
         }
-        Expect::Rendered {
-            name,
-            sources,
-            annotations,
-            spec_json,
-            config_raw,
-        } => match ours {
-            Err(message) => checks.differs(format!("refused, the reference renders {name}: {message}")),
+        Expect::Rendered(expected) => match ours {
+            Err(message) => checks.differs(format!(
+                "refused, the reference renders {}: {message}",
+                expected.name
+            )),
             Ok(rendered) => {
-                checks.bytes("the spec", &spec_json, &rendered.spec_json);
-                checks.equal("the sources", &sources, &rendered.sources);
-                checks.equal("the annotations", &annotations, &rendered.annotations);
-                checks.equal("the name", &name, &rendered.name);
-                if !rendered.spec_json.contains(&format!("\"config\":{config_raw}")) {
+                checks.bytes("the spec", &expected.spec_json, &rendered.spec_json);
+                around_spec(&expected, &rendered, checks);
+                checks.equal("the name", &expected.name, &rendered.name);
+                if !rendered
+                    .spec_json
+                    .contains(&format!("\"config\":{}", expected.config_raw))
+                {
                     checks.differs("the config is not in the spec as the reference writes it");
                 }
             }
         },
     }
     Ok(())
+}
+
+fn around_spec(expected: &Expected, rendered: &Rendered, checks: &mut Checks<'_>) {
+    checks.equal("the sources", &expected.sources, &rendered.sources);
+    checks.equal("the annotations", &expected.annotations, &rendered.annotations);
+}
+
+/// Without the files that nobody can apply, ours renders what the reference renders without them. Only the name cannot be
+/// compared, since it is over all of it.
+fn rest_is_equal(input: &Input, files: &[Sourceless], expected: &Expected, checks: &mut Checks<'_>) {
+    let mut configs = input.machine_configs.clone();
+    for config in configs
+        .iter_mut()
+        .filter_map(|config| config.spec.config.as_mut())
+    {
+        sourceless::remove(config, files);
+    }
+    let rendered = match input.base.render(&configs) {
+        Ok(rendered) => rendered,
+        Err(message) => return checks.differs(format!("refused without {files:?} too: {message}")),
+    };
+    around_spec(expected, &rendered, checks);
+    let mut theirs: Value = serde_json::from_str(&expected.spec_json).unwrap_or_default();
+    sourceless::remove(&mut theirs["config"], files);
+    let ours: Value = serde_json::from_str(&rendered.spec_json).unwrap_or_default();
+    checks.equal("the rest of the spec", &theirs, &ours);
 }
 
 /// The set with 3.5.0 where it declares 3.6.0, if it does anywhere.

@@ -58,6 +58,14 @@ fn path_of(file: &Value) -> &str {
     file.pointer("/path").and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Takes those files out of an Ignition config.
+pub(super) fn remove(config: &mut Value, files: &[Sourceless]) {
+    let list = config.pointer_mut("/storage/files").and_then(Value::as_array_mut);
+    if let Some(list) = list {
+        list.retain(|entry| files.iter().all(|file| path_of(entry) != file.path));
+    }
+}
+
 /// Ours must refuse, by a `message` that names one of the MachineConfigs with its file.
 pub(super) fn refused(what: &str, files: &[Sourceless], message: Option<&str>, checks: &mut Checks<'_>) {
     let Some(message) = message else {
