@@ -108,6 +108,20 @@ fn the_same_bytes_encoded_otherwise_are_no_step() {
     );
 }
 
+#[test]
+fn another_mode_or_owner_alone_is_a_step() {
+    let others = [
+        (json!({"mode": 0o600}), "mode 0644 → 0600"),
+        (json!({"user": {"id": 7}}), "owner root:root → 7:root"),
+        (json!({"group": {"name": "core"}}), "owner root:root → root:core"),
+    ];
+    for (mut other, aspects) in others {
+        other["path"] = json!("/etc/a");
+        let plan = plan_of(&files(json!([{"path": "/etc/a"}]), json!([other])));
+        assert_eq!(differences(&plan), [format!("~ /etc/a: {aspects}")]);
+    }
+}
+
 /// `overwrite` changes nothing on a running node, yet the reference acts on it.
 #[test]
 fn another_overwrite_is_a_step_of_its_declaration() {
