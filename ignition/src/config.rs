@@ -102,6 +102,12 @@ impl Config {
         validate::check(&v3::CONFIG, Version::LATEST.spec(), self.map())
     }
 
+    /// As [`Config::validate`], for a config merged of valid ones: all that merging can break, without decoding every file again.
+    #[must_use]
+    pub fn validate_merged(&self) -> Vec<Problem> {
+        validate::check_merged(&v3::CONFIG, Version::LATEST.spec(), self.map())
+    }
+
     /// File modes beyond 0777, which MachineConfigs may not use (MCO render 2.4).
     #[must_use]
     pub fn special_modes(&self) -> Vec<Problem> {

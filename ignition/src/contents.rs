@@ -73,7 +73,7 @@ pub fn decode(
 
 /// Checks that a data URL decodes.
 pub(crate) fn check_source(source: &str) -> Result<(), ContentsError> {
-    data_url::decode(source).map(|_| ())
+    data_url::check(source)
 }
 
 /// A data URL in the reference's percent encoding: `data:,` and `A-Z a-z 0-9 - _ . ! ~ * ' ( )` kept.

@@ -35,11 +35,31 @@ pub(crate) struct View<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     problems: Vec<Problem>,
+    /// Whether what `data:` URLs hold was validated before.
+    data_known: bool,
 }
 
 /// Every problem of a config that fits the table.
 pub(crate) fn check(object: &'static Object, spec: Spec, map: &Map<String, Value>) -> Vec<Problem> {
     let mut report = Report::default();
+    walk(
+        object,
+        View {
+            map,
+            path: &Path::Root,
+            spec,
+        },
+        &mut report,
+    );
+    report.problems
+}
+
+/// As [`check`], for a config merged of such that were checked: what `data:` URLs hold is not looked at again.
+pub(crate) fn check_merged(object: &'static Object, spec: Spec, map: &Map<String, Value>) -> Vec<Problem> {
+    let mut report = Report {
+        data_known: true,
+        ..Report::default()
+    };
     walk(
         object,
         View {

@@ -28,16 +28,32 @@ const MEDIA_TYPES: [&str; 7] = [
 
 /// The bytes of a data URL.
 pub(super) fn decode(url: &str) -> Result<Vec<u8>, ContentsError> {
-    let Some(rest) = url.strip_prefix("data:") else {
-        return Err(ContentsError::NotData { scheme: scheme(url) });
-    };
-    let (is_base64, data) = header(rest).map_err(malformed)?;
+    let (is_base64, data) = split(url)?;
     if is_base64 {
         base64_data(data)
     } else {
         percent_data(data)
     }
     .map_err(malformed)
+}
+
+/// Whether [`decode`] succeeds, without keeping the bytes.
+pub(super) fn check(url: &str) -> Result<(), ContentsError> {
+    let (is_base64, data) = split(url)?;
+    if is_base64 {
+        base64_data(data).map(|_| ())
+    } else {
+        check_percent_data(data)
+    }
+    .map_err(malformed)
+}
+
+/// Whether the data of a data URL is base64, and the data.
+fn split(url: &str) -> Result<(bool, &str), ContentsError> {
+    let Some(rest) = url.strip_prefix("data:") else {
+        return Err(ContentsError::NotData { scheme: scheme(url) });
+    };
+    header(rest).map_err(malformed)
 }
 
 fn malformed(reason: &str) -> ContentsError {
@@ -195,23 +211,45 @@ fn is_token(c: char) -> bool {
 }
 
 fn percent_data(data: &str) -> Result<Vec<u8>, &'static str> {
+    check_percent_data(data)?;
     let mut out = Vec::with_capacity(data.len());
     let mut rest = data.as_bytes();
-    while let Some(end) = rest.iter().position(|byte| !IS_PLAIN[usize::from(*byte)]) {
-        out.extend_from_slice(&rest[..end]);
-        let [b'%', high, low, ..] = rest[end..] else {
+    while let Some(end) = rest.iter().position(|byte| *byte == b'%') {
+        let (before, escape) = rest.split_at(end);
+        out.extend_from_slice(before);
+        let (digits, after) = escape[1..].split_at(2);
+        out.extend(
+            digits
+                .iter()
+                .try_fold(0, |byte, digit| Some(byte << 4 | hex(*digit)?)),
+        );
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    Ok(out)
+}
+
+/// Checks that every byte stands for itself or is an escape.
+fn check_percent_data(data: &str) -> Result<(), &'static str> {
+    let bytes = data.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        if IS_PLAIN[usize::from(byte)] {
+            at += 1;
+            continue;
+        }
+        let digits = bytes.get(at + 1..at + 3).filter(|_| byte == b'%');
+        let Some(digits) = digits else {
             return Err(
                 "a character must be percent-encoded, or a % has not two hexadecimal digits after it",
             );
         };
-        let (Some(high), Some(low)) = (hex(high), hex(low)) else {
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
             return Err("a % has not two hexadecimal digits after it");
-        };
-        out.push(high << 4 | low);
-        rest = &rest[end + 3..];
+        }
+        at += 3;
     }
-    out.extend_from_slice(rest);
-    Ok(out)
+    Ok(())
 }
 
 /// Which bytes may stand for themselves. The percent sign may not.

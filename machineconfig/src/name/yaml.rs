@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::reread::reread;
 use super::resolve::reads_as_text;
-use analysis::{Analysis, analyse};
+use analysis::{Analysis, analyse, is_solid, solid_may_be_plain};
 use number::decimal;
 
 mod analysis;
@@ -136,6 +136,10 @@ impl Emitter<'_> {
     }
 
     fn text(&mut self, text: &str, indent: usize) -> Result<(), Refused> {
+        if is_solid(text) {
+            self.solid(text, indent);
+            return Ok(());
+        }
         let text = reread(text).map_err(|character| Refused {
             character,
             path: Vec::new(),
@@ -145,13 +149,10 @@ impl Emitter<'_> {
             single_quoted_allowed,
             literal_allowed,
         } = analyse(&text);
-        if text.contains('\n') {
-            if literal_allowed {
-                self.literal(&text, indent);
-            } else {
-                self.double_quoted(&text, indent);
-            }
-        } else if !reads_as_text(&text) {
+        let is_literal = text.contains('\n');
+        if is_literal && literal_allowed {
+            self.literal(&text, indent);
+        } else if is_literal || !reads_as_text(&text) {
             self.double_quoted(&text, indent);
         } else if plain_allowed {
             self.plain(&text, indent);
@@ -163,8 +164,29 @@ impl Emitter<'_> {
         Ok(())
     }
 
+    /// Printable ASCII without a blank: nothing that the YAML reader would alter, no line break, nothing to fold.
+    fn solid(&mut self, text: &str, indent: usize) {
+        if !reads_as_text(text) {
+            self.double_quoted(text, indent);
+        } else if solid_may_be_plain(text) {
+            self.push(text, text.len());
+        } else {
+            self.single_quoted(text, indent);
+        }
+    }
+
     /// Text without line breaks.
     fn raw(&mut self, text: &str) {
+        let width = if text.is_ascii() {
+            text.len()
+        } else {
+            text.chars().count()
+        };
+        self.push(text, width);
+    }
+
+    /// Text without line breaks that is so many characters wide.
+    fn push(&mut self, text: &str, width: usize) {
         if self.out.len() + text.len() > CHUNK {
             self.flush();
         }
@@ -173,11 +195,7 @@ impl Emitter<'_> {
         } else {
             self.out.push_str(text);
         }
-        self.column += if text.is_ascii() {
-            text.len()
-        } else {
-            text.chars().count()
-        };
+        self.column += width;
     }
 
     /// One character that is no line break.

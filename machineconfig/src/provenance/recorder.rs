@@ -61,8 +61,8 @@ impl<'a> Recorder<'a> {
         };
         let origins = self
             .touched
-            .iter()
-            .filter_map(|(part, touched)| Some((part.clone(), origin(&touched.by)?)));
+            .into_iter()
+            .filter_map(|(part, touched)| Some((part, origin(&touched.by)?)));
         Provenance {
             origins: origins.collect(),
         }

@@ -79,7 +79,7 @@ fn invalid(pool: &str, merged: &Merged) -> Vec<Finding> {
             .any(|finding| matches!(finding.code, Code::FILE_WITHOUT_CONTENTS | Code::APPENDED_FILE))
             && path.ends_with(".overwrite")
     };
-    let problems = ignition.validate();
+    let problems = ignition.validate_merged();
     let others = problems
         .iter()
         .filter(|problem| problem.severity == crate::Severity::Error && !already_told(&problem.path));

@@ -19,32 +19,20 @@ enum Previous {
     Other,
 }
 
-pub(super) fn analyse(text: &str) -> Analysis {
-    if is_solid_ascii(text.as_bytes()) {
-        return analyse_solid(text.as_bytes());
-    }
-    analyse_any(text)
-}
-
 /// Printable ASCII without a blank, which most long strings (data URLs) are. Branch-free, so that it runs
 /// many bytes at a time.
-fn is_solid_ascii(bytes: &[u8]) -> bool {
-    bytes
+pub(super) fn is_solid(text: &str) -> bool {
+    text.as_bytes()
         .iter()
         .fold(true, |solid, byte| solid & (0x21..=0x7e).contains(byte))
 }
 
 /// Of a solid string only the ends matter: indicators count at the start, a colon before a blank or the end.
-fn analyse_solid(bytes: &[u8]) -> Analysis {
-    let plain_allowed = match bytes {
+pub(super) fn solid_may_be_plain(text: &str) -> bool {
+    match text.as_bytes() {
         [] => true,
         [b'-' | b'?'] | [b'-', b'-', b'-', ..] | [b'.', b'.', b'.', ..] | [.., b':'] => false,
         [first, ..] => !is_indicator(*first),
-    };
-    Analysis {
-        plain_allowed,
-        single_quoted_allowed: true,
-        literal_allowed: !bytes.is_empty(),
     }
 }
 
@@ -70,7 +58,8 @@ const fn is_indicator(byte: u8) -> bool {
     )
 }
 
-fn analyse_any(text: &str) -> Analysis {
+/// Any string.
+pub(super) fn analyse(text: &str) -> Analysis {
     let mut indicators = text.starts_with("---") || text.starts_with("...");
     let (mut breaks, mut special, mut space_before_break, mut break_before_space) =
         (false, false, false, false);
@@ -127,7 +116,13 @@ mod tests {
     proptest! {
         #[test]
         fn the_short_cut_for_solid_text_says_what_the_long_way_says(text in "[!-~]{1,12}") {
-            prop_assert_eq!(analyse(&text), analyse_any(&text));
+            let long_way = Analysis {
+                plain_allowed: solid_may_be_plain(&text),
+                single_quoted_allowed: true,
+                literal_allowed: true,
+            };
+            prop_assert!(is_solid(&text));
+            prop_assert_eq!(long_way, analyse(&text));
         }
     }
 }

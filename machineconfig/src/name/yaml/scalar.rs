@@ -22,7 +22,7 @@ impl Emitter<'_> {
     /// Plain and single-quoted text: folded at single spaces; after a line break of its own (U+2028, U+2029)
     /// it goes on at the indent.
     fn foldable(&mut self, text: &str, indent: usize, is_doubled: impl Fn(char) -> bool) {
-        if !text.bytes().any(|b| b == b' ' || b == b'\'' || b >= 0x80) {
+        if text.is_ascii() && !text.contains([' ', '\'']) {
             self.raw(text);
             return;
         }
