@@ -30,12 +30,17 @@ pub struct UnhashableCharacter {
     pub character: char,
 }
 
-/// `rendered-<pool>-<md5>` of a spec given as the JSON that the reference's API client writes: every field
+/// `rendered-<pool>-<md5>` of a spec given as the JSON object that the reference's API client writes: every field
 /// of the spec, and a `config` without anything empty.
 pub fn rendered_name(pool: &str, spec: &Value) -> Result<String, UnhashableCharacter> {
+    name_of_fields(pool, &fields(spec))
+}
+
+/// As [`rendered_name`], from the fields of the spec, which are sorted.
+pub(crate) fn name_of_fields(pool: &str, fields: &[(&str, &Value)]) -> Result<String, UnhashableCharacter> {
     let mut hash = Md5::new();
     hash.update(SALT);
-    yaml::emit(spec, &mut |piece| hash.update(piece.as_bytes()))?;
+    yaml::emit(fields, &mut |piece| hash.update(piece.as_bytes()))?;
     let mut name = format!("rendered-{pool}-");
     for byte in hash.finalize() {
         for nibble in [byte >> 4, byte & 0xf] {
@@ -48,8 +53,12 @@ pub fn rendered_name(pool: &str, spec: &Value) -> Result<String, UnhashableChara
 /// The YAML text that [`rendered_name`] hashes after the salt, to find out why two names differ.
 pub fn hashed_yaml(spec: &Value) -> Result<String, UnhashableCharacter> {
     let mut text = String::new();
-    yaml::emit(spec, &mut |piece| text.push_str(piece))?;
+    yaml::emit(&fields(spec), &mut |piece| text.push_str(piece))?;
     Ok(text)
+}
+
+fn fields(spec: &Value) -> Vec<(&str, &Value)> {
+    spec.as_object().into_iter().flat_map(yaml::fields).collect()
 }
 
 impl From<yaml::Refused> for UnhashableCharacter {

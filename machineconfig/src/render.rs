@@ -41,9 +41,9 @@ pub const LARGE_SIZE: usize = MAX_SIZE / 5 * 4;
 pub struct Rendered {
     /// `rendered-<pool>-<md5>`.
     pub name: String,
-    /// The spec, with `config` at 3.5.0.
+    /// The spec; `config` is taken out into `ignition`.
     pub spec: MachineConfigSpec,
-    /// The Ignition part.
+    /// The Ignition config at 3.5.0, without anything empty.
     pub ignition: Config,
     /// The exact bytes of the spec as the reference's API client writes them.
     pub spec_json: String,
@@ -61,7 +61,11 @@ impl Rendered {
     /// The rendered MachineConfig object, without owner.
     #[must_use]
     pub fn machine_config(&self) -> MachineConfig {
-        let mut config = MachineConfig::new(&self.name, self.spec.clone());
+        let spec = MachineConfigSpec {
+            config: Some(self.ignition.value().clone()),
+            ..self.spec.clone()
+        };
+        let mut config = MachineConfig::new(&self.name, spec);
         config.metadata.annotations =
             Some(self.annotations.clone()).filter(|annotations| !annotations.is_empty());
         config
@@ -162,17 +166,17 @@ fn finish(
         fips,
         kernel_type,
     } = fields.or_defaults(defaults);
-    let mut spec = MachineConfigSpec {
+    let spec = MachineConfigSpec {
         os_image_url,
         base_os_extensions_container_image: extensions_image_url,
-        config: Some(ignition.value().clone()),
+        config: None,
         kernel_arguments: Some(kernel_arguments),
         extensions: Some(extensions),
         fips,
         kernel_type,
     };
-    let name = json::name(pool, &mut spec).map_err(|refused| {
-        findings.push(blame::unhashable(pool, &spec, &refused, inputs));
+    let name = json::name(pool, &spec, &ignition).map_err(|refused| {
+        findings.push(blame::unhashable(pool, &spec, &ignition, &refused, inputs));
         findings.clone()
     })?;
     let spec_json = json::spec(&spec, &ignition);

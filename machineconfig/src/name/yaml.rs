@@ -3,7 +3,7 @@
 //!
 //! [`emit`] streams into a sink, so that no copy of a large config is made.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::reread::reread;
 use super::resolve::reads_as_text;
@@ -34,25 +34,27 @@ pub(super) enum Step {
     Index(usize),
 }
 
-/// Writes `value` to `sink`, piece by piece. Keys must be ASCII letters and digits, at most 128 of them, as
-/// all keys of a `MachineConfigSpec` are: for them the reference's natural order is byte order, and none
-/// needs quotes.
-pub(super) fn emit(value: &Value, sink: &mut dyn FnMut(&str)) -> Result<(), Refused> {
+/// Writes an object of these fields, which are sorted, to `sink`, piece by piece. Keys must be ASCII letters and
+/// digits, at most 128 of them, as all keys of a `MachineConfigSpec` are: for them the reference's natural order
+/// is byte order, and none needs quotes.
+pub(super) fn emit(fields: &[(&str, &Value)], sink: &mut dyn FnMut(&str)) -> Result<(), Refused> {
     let mut emitter = Emitter {
         out: String::with_capacity(CHUNK),
         column: 0,
         sink,
     };
-    match value {
-        Value::Object(map) if !map.is_empty() => emitter.mapping(map, 0)?,
-        Value::Array(items) if !items.is_empty() => emitter.sequence(items, 0)?,
-        Value::Object(_) => emitter.raw("{}"),
-        Value::Array(_) => emitter.raw("[]"),
-        scalar => emitter.scalar(scalar, 0)?,
+    if fields.is_empty() {
+        emitter.raw("{}");
     }
+    emitter.mapping(fields.iter().copied(), 0)?;
     emitter.end_line();
     emitter.flush();
     Ok(())
+}
+
+/// The fields of a JSON object, sorted by key.
+pub(super) fn fields(map: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
+    map.iter().map(|(key, value)| (key.as_str(), value))
 }
 
 /// The state of the writing: what is not yet handed on, and the column, counted in characters.
@@ -64,8 +66,12 @@ struct Emitter<'a> {
 
 impl Emitter<'_> {
     /// A mapping, its first key where the line stands: behind a dash, or in a line of its own.
-    fn mapping(&mut self, map: &serde_json::Map<String, Value>, indent: usize) -> Result<(), Refused> {
-        for (index, (key, value)) in map.iter().enumerate() {
+    fn mapping<'v>(
+        &mut self,
+        fields: impl Iterator<Item = (&'v str, &'v Value)>,
+        indent: usize,
+    ) -> Result<(), Refused> {
+        for (index, (key, value)) in fields.enumerate() {
             if index > 0 {
                 self.end_line();
             }
@@ -73,7 +79,7 @@ impl Emitter<'_> {
             self.raw(key);
             self.raw(":");
             self.member(value, indent)
-                .map_err(|refused| refused.below(|| Step::Key(key.clone())))?;
+                .map_err(|refused| refused.below(|| Step::Key(key.to_owned())))?;
         }
         Ok(())
     }
@@ -87,7 +93,7 @@ impl Emitter<'_> {
             }
             Value::Object(map) if !map.is_empty() => {
                 self.end_line();
-                self.mapping(map, indent + INDENT)
+                self.mapping(fields(map), indent + INDENT)
             }
             scalar => self.scalar_after_blank(scalar, indent + INDENT),
         }
@@ -111,7 +117,7 @@ impl Emitter<'_> {
     fn item(&mut self, item: &Value, indent: usize) -> Result<(), Refused> {
         match item {
             Value::Array(items) if !items.is_empty() => self.sequence(items, indent + INDENT),
-            Value::Object(map) if !map.is_empty() => self.mapping(map, indent + INDENT),
+            Value::Object(map) if !map.is_empty() => self.mapping(fields(map), indent + INDENT),
             scalar => self.scalar_after_blank(scalar, indent + INDENT),
         }
     }

@@ -1,8 +1,5 @@
 //! Makes a [`Provenance`] while MachineConfigs are merged.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
 use ignition::Config;
 
 use super::{Origin, Part, Provenance, parts};
@@ -11,15 +8,16 @@ use super::{Origin, Part, Provenance, parts};
 #[derive(Debug, Default)]
 pub(crate) struct Recorder<'a> {
     sources: Vec<&'a str>,
-    touched: HashMap<Part, Touched>,
+    touches: Vec<Touch>,
 }
 
-/// Who touched a part.
+/// A MachineConfig says something about a part.
 #[derive(Debug)]
-struct Touched {
-    /// Indices into the sources, ascending.
-    by: Vec<usize>,
-    /// Whether it is only named so far, to hold drop-ins or SSH keys.
+struct Touch {
+    part: Part,
+    /// Index into the sources.
+    by: usize,
+    /// Whether the part is only named, to hold drop-ins or SSH keys.
     only_named: bool,
 }
 
@@ -31,64 +29,54 @@ impl<'a> Recorder<'a> {
 
     /// The current MachineConfig sets or merges into `part`.
     pub(crate) fn touch(&mut self, part: Part) {
-        if let Some(current) = self.current() {
-            touch(&mut self.touched, part, current, true);
-        }
+        self.push(part, false);
     }
 
     /// The current MachineConfig's Ignition config.
     pub(crate) fn config(&mut self, config: &Config) {
-        if let Some(current) = self.current() {
-            parts::each(config, |part, whole| {
-                touch(&mut self.touched, part, current, whole);
-            });
+        parts::each(config, |part, whole| self.push(part, !whole));
+    }
+
+    fn push(&mut self, part: Part, only_named: bool) {
+        if let Some(by) = self.sources.len().checked_sub(1) {
+            self.touches.push(Touch { part, by, only_named });
         }
     }
 
-    fn current(&self) -> Option<usize> {
-        self.sources.len().checked_sub(1)
-    }
-
     /// What was recorded.
-    pub(crate) fn finish(self) -> Provenance {
-        let name = |index: &usize| self.sources[*index].to_owned();
-        let origin = |touched: &[usize]| {
-            let (last, beaten) = touched.split_last()?;
-            Some(Origin {
-                winner: name(last),
-                beaten: beaten.iter().map(name).collect(),
-            })
-        };
-        let origins = self
-            .touched
-            .into_iter()
-            .filter_map(|(part, touched)| Some((part, origin(&touched.by)?)));
+    pub(crate) fn finish(mut self) -> Provenance {
+        // Stable, so that the touches of a part stay in merge order.
+        self.touches.sort_by(|a, b| a.part.cmp(&b.part));
+        let mut origins = Vec::with_capacity(self.touches.len());
+        let mut touches = self.touches.into_iter().peekable();
+        while let Some(first) = touches.next() {
+            let mut by = vec![first.by];
+            let mut only_named = first.only_named;
+            while let Some(touch) = touches.next_if(|touch| touch.part == first.part) {
+                if touch.only_named || by.last() == Some(&touch.by) {
+                    continue;
+                }
+                if only_named {
+                    by.clear();
+                    only_named = false;
+                }
+                by.push(touch.by);
+            }
+            origins.push((first.part, origin(&self.sources, &by)));
+        }
         Provenance {
-            origins: origins.collect(),
+            origins: origins.into_iter().collect(),
         }
     }
 }
 
-fn touch(all: &mut HashMap<Part, Touched>, part: Part, current: usize, whole: bool) {
-    match all.entry(part) {
-        Entry::Vacant(vacant) => {
-            vacant.insert(Touched {
-                by: vec![current],
-                only_named: !whole,
-            });
-        }
-        Entry::Occupied(mut occupied) if whole => {
-            let touched = occupied.get_mut();
-            if touched.only_named {
-                *touched = Touched {
-                    by: vec![current],
-                    only_named: false,
-                };
-            } else if touched.by.last() != Some(&current) {
-                touched.by.push(current);
-            }
-        }
-        Entry::Occupied(_) => {}
+/// The origin of a part that these sources touched, of which there is at least one.
+fn origin(sources: &[&str], by: &[usize]) -> Origin {
+    let name = |index: &usize| sources[*index].to_owned();
+    let (last, beaten) = by.split_last().expect("a part is recorded when it is touched");
+    Origin {
+        winner: name(last),
+        beaten: beaten.iter().map(name).collect(),
     }
 }
 

@@ -46,12 +46,16 @@ pub(super) fn merged(pool: &str, problem: &Problem, ignition: &Config, provenanc
 pub(super) fn unhashable(
     pool: &str,
     spec: &MachineConfigSpec,
+    ignition: &Config,
     refused: &UnhashableCharacter,
     inputs: &[Input<'_>],
 ) -> Finding {
-    let text = serde_json::to_value(spec)
-        .ok()
-        .and_then(|spec| at(&spec, &refused.path).cloned());
+    let text = match refused.path.strip_prefix("config.") {
+        Some(path) => at(ignition.value(), path).cloned(),
+        None => serde_json::to_value(spec)
+            .ok()
+            .and_then(|spec| at(&spec, &refused.path).cloned()),
+    };
     let holder = inputs.iter().rev().find_map(|input| {
         let spec = serde_json::to_value(&input.config.spec).ok()?;
         Some((input.object(), place_of(&spec, text.as_ref()?, "spec")?))

@@ -23,7 +23,7 @@ impl InheritedHashes {
             let path = file["path"].as_str().unwrap_or_default();
             if hash(file).is_some() {
                 self.writers.insert(path.to_owned(), None);
-            } else if file.pointer("/contents/source").is_some()
+            } else if file["contents"].get("source").is_some()
                 && let Some(writer) = self.writers.get_mut(path)
             {
                 *writer = Some(name.to_owned());
@@ -60,5 +60,5 @@ impl InheritedHashes {
 }
 
 fn hash(file: &Value) -> Option<&Value> {
-    file.pointer("/contents/verification/hash")
+    file.get("contents")?.get("verification")?.get("hash")
 }

@@ -7,35 +7,33 @@ use crds::MachineConfigSpec;
 use ignition::Config;
 use serde_json::Value;
 
-use crate::name::{UnhashableCharacter, rendered_name};
+use crate::name::{UnhashableCharacter, name_of_fields};
 
 /// The API version of the objects that are written.
 const API_VERSION: &str = "machineconfiguration.openshift.io/v1";
 
-/// The name of a spec. Its config, which may be large, is moved and not copied.
-pub(super) fn name(pool: &str, spec: &mut MachineConfigSpec) -> Result<String, UnhashableCharacter> {
-    let texts = |list: &Option<Vec<String>>| Value::from(list.clone().unwrap_or_default());
+/// The name of a spec with this config.
+pub(super) fn name(
+    pool: &str,
+    spec: &MachineConfigSpec,
+    ignition: &Config,
+) -> Result<String, UnhashableCharacter> {
+    let extensions_image = Value::from(spec.base_os_extensions_container_image.as_str());
+    let extensions = Value::from(spec.extensions.clone().unwrap_or_default());
+    let fips = Value::from(spec.fips);
+    let arguments = Value::from(spec.kernel_arguments.clone().unwrap_or_default());
+    let kernel = Value::from(spec.kernel_type.as_str());
+    let image = Value::from(spec.os_image_url.as_str());
     let fields = [
-        (
-            "baseOSExtensionsContainerImage",
-            Value::from(spec.base_os_extensions_container_image.as_str()),
-        ),
-        ("config", spec.config.take().unwrap_or_default()),
-        ("extensions", texts(&spec.extensions)),
-        ("fips", Value::from(spec.fips)),
-        ("kernelArguments", texts(&spec.kernel_arguments)),
-        ("kernelType", Value::from(spec.kernel_type.as_str())),
-        ("osImageURL", Value::from(spec.os_image_url.as_str())),
+        ("baseOSExtensionsContainerImage", &extensions_image),
+        ("config", ignition.value()),
+        ("extensions", &extensions),
+        ("fips", &fips),
+        ("kernelArguments", &arguments),
+        ("kernelType", &kernel),
+        ("osImageURL", &image),
     ];
-    let mut value = Value::Object(
-        fields
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-    );
-    let name = rendered_name(pool, &value);
-    spec.config = value.get_mut("config").map(Value::take);
-    name
+    name_of_fields(pool, &fields)
 }
 
 /// The spec's JSON text in the order of the reference's Go type, with the Ignition config's own canonical text.

@@ -69,7 +69,7 @@ fn invalid(pool: &str, merged: &Merged) -> Vec<Finding> {
         ignition, provenance, ..
     } = merged;
     let sourceless = files(ignition)
-        .filter(|file| file["overwrite"] == Value::Bool(true) && file.pointer("/contents/source").is_none());
+        .filter(|file| file["overwrite"] == Value::Bool(true) && file["contents"].get("source").is_none());
     let mut findings: Vec<Finding> = sourceless
         .map(|file| without_contents(pool, provenance, file))
         .collect();

@@ -176,7 +176,9 @@ fn decoded(contents: &Value) -> Option<Result<(), Fault>> {
         .as_str()
         .filter(|source| !source.is_empty())?;
     let compression = contents.get("compression").and_then(Value::as_str);
-    let hash = contents.pointer("/verification/hash").and_then(Value::as_str);
+    let hash = contents
+        .get("verification")
+        .and_then(|verification| verification.get("hash")?.as_str());
     let is_plain = compression.is_none_or(str::is_empty) && hash.is_none();
     if is_plain && source.starts_with("data:") && source.len() <= MAX_INFLATED {
         return None;
