@@ -741,6 +741,46 @@ fn a_run_that_dies_while_it_writes_leaves_the_destination_alone() {
 }
 
 #[test]
+fn a_destination_that_is_a_mount_point_is_written_in_place() {
+    let run = Run::new(&[
+        ("w.yaml", config("00-worker", "worker")),
+        ("p", pool("worker", &["worker"])),
+    ]);
+    fs::create_dir(run.at("out")).unwrap();
+    fs::write(run.at("out/kubeconfig"), "kubeconfig").unwrap();
+    let in_namespace = |script: &str| {
+        Command::new("unshare")
+            .args(["--map-root-user", "--mount", "sh", "-ec", script])
+            .args([env!("CARGO_BIN_EXE_machine-config-controller")])
+            .args([run.at("in"), run.at("out")])
+            .output()
+    };
+    if !in_namespace("mount --bind \"$2\" \"$2\"").is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: nothing can be mounted here");
+        return;
+    }
+    for name in ["00-worker", "01-worker"] {
+        fs::write(run.at("in/w.yaml"), config(name, "worker")).unwrap();
+        let script = "mount --bind \"$2\" \"$2\"; \"$0\" bootstrap --manifest-dir \"$1\" --dest-dir \"$2\"";
+        let output = in_namespace(script).unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let rendered = rendered(&run.object("machine-pools/worker.yaml"));
+        let expected = [
+            "controller-config/machine-config-controller.yaml".to_owned(),
+            "kubeconfig".to_owned(),
+            format!("machine-configs/{rendered}.yaml"),
+            "machine-pools/worker.yaml".to_owned(),
+        ];
+        assert_eq!(run.written(), expected);
+        assert_eq!(
+            fs::read_dir(run.directory.path()).unwrap().count(),
+            2,
+            "nothing is left behind"
+        );
+    }
+}
+
+#[test]
 fn the_pull_secret_must_be_one_and_is_never_shown() {
     let manifests = [
         ("w.yaml", config("00-worker", "worker")),
