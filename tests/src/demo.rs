@@ -112,6 +112,7 @@ fn fetch(story: &mut Story, service: &Service) -> Result<()> {
     for (accept, version) in [(ACCEPT_2, "2.2.0"), (ACCEPT_3, "3.4.0")] {
         let answer = service.client.get("/config/worker", Some(accept))?;
         story.lines(&[
+            String::new(),
             format!("> GET {}", service.url("worker")),
             format!("> Accept: {accept}"),
         ]);
@@ -129,14 +130,12 @@ fn fetch(story: &mut Story, service: &Service) -> Result<()> {
         let files = body["storage"]["files"]
             .as_array()
             .context("the body has no files")?;
-        let chrony = files
-            .iter()
-            .find(|file| file["path"] == "/etc/chrony.conf")
-            .context("no /etc/chrony.conf was served")?;
+        let chrony = files.iter().find(|file| file["path"] == "/etc/chrony.conf");
+        let chrony = shortened(chrony.context("no /etc/chrony.conf was served")?);
+        let status = answer.status;
         story.lines(&[
             format!(
-                "< {} {} bytes, Ignition {version}, {} files, one of them:",
-                answer.status,
+                "< {status}, {} bytes, Ignition {version}, {} files, one of them:",
                 answer.body.len(),
                 files.len()
             ),
@@ -145,6 +144,16 @@ fn fetch(story: &mut Story, service: &Service) -> Result<()> {
         fs::write(story.path(&format!("worker-{version}.json")), &answer.body)?;
     }
     Ok(())
+}
+
+/// A file's entry with the beginning of its contents.
+fn shortened(file: &Value) -> Value {
+    let mut file = file.clone();
+    if let Some(source) = file.pointer_mut("/contents/source") {
+        let start: String = source.as_str().unwrap_or_default().chars().take(34).collect();
+        *source = Value::String(start + "…");
+    }
+    file
 }
 
 fn plan(story: &mut Story) -> Result<()> {
@@ -174,7 +183,7 @@ fn plan(story: &mut Story) -> Result<()> {
         .into_iter()
         .chain(from_to)
         .collect();
-    let ran = story.run("mcctl", &args, 3, Show::First(24))?;
+    let ran = story.run("mcctl", &args, 3, Show::First(13))?;
     ensure!(
         !ran.stdout.contains("example-key-of-the-second-revision"),
         "the plan shows a secret"

@@ -3,12 +3,14 @@
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use ignition::types::{File, Unit};
+use ignition::types::{File, Unit, User};
 use ignition::{Config, contents};
+
+use crate::program::is_root;
 
 /// Where systemd keeps the units of the administrator.
 const UNITS: &str = "/etc/systemd/system";
@@ -40,13 +42,19 @@ pub fn materialise(config: &Config, root: &Path) -> Result<()> {
         presets(&units).as_bytes(),
         0o644,
     )?;
-    let mut accounts = "root:x:0:0:root:/root:/bin/bash\n".to_owned();
-    for (number, user) in typed
+    let users: Vec<&User> = typed
         .passwd
         .iter()
         .flat_map(|passwd| passwd.users.iter().flatten())
-        .enumerate()
-    {
+        .collect();
+    write_accounts(&users, root)
+}
+
+/// The user databases and everyone's SSH keys.
+fn write_accounts(users: &[&User], root: &Path) -> Result<()> {
+    let mut groups = "root:x:0:\n".to_owned();
+    let mut accounts = "root:x:0:0:root:/root:/bin/bash\n".to_owned();
+    for (user, id) in users.iter().zip(1000..) {
         let keys: Vec<&str> = user
             .ssh_authorized_keys
             .iter()
@@ -54,14 +62,22 @@ pub fn materialise(config: &Config, root: &Path) -> Result<()> {
             .map(AsRef::as_ref)
             .collect();
         let home = format!("/home/{}", user.name);
+        let ssh = beneath(root, &format!("{home}/.ssh"));
         write(
-            &beneath(root, &format!("{home}/.ssh/authorized_keys.d/ignition")),
+            &ssh.join("authorized_keys.d/ignition"),
             lines(&keys).as_bytes(),
             0o600,
         )?;
-        let id = 1000 + number;
+        if is_root() {
+            for path in ["", "authorized_keys.d", "authorized_keys.d/ignition"] {
+                chown(ssh.join(path), Some(id), Some(id))?;
+            }
+        }
+        // Writing to a string does not fail.
         let _ = writeln!(accounts, "{0}:x:{id}:{id}::{home}:/bin/bash", user.name);
+        let _ = writeln!(groups, "{0}:x:{id}:", user.name);
     }
+    write(&beneath(root, "/etc/group"), groups.as_bytes(), 0o644)?;
     write(&beneath(root, "/etc/passwd"), accounts.as_bytes(), 0o644)
 }
 
