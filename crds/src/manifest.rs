@@ -7,6 +7,7 @@
 mod decode;
 mod documents;
 mod encode;
+mod fields;
 mod normalise;
 mod path;
 mod places;
@@ -16,6 +17,7 @@ use std::cell::LazyCell;
 use std::fmt;
 
 pub use encode::to_yaml;
+pub use fields::Fields;
 use path::Segment;
 use serde_json::Value;
 

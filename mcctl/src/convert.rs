@@ -6,7 +6,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use ignition::Version;
 
 use crate::cli::Exit;
-use crate::report;
+use crate::form;
+use crate::report::Findings;
 use crate::source::{self, Source};
 use crate::terminal::Terminal;
 
@@ -47,18 +48,20 @@ fn targets() -> impl clap::builder::TypedValueParser<Value = Version> {
 impl Args {
     pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Exit> {
         let Self { to, file } = self;
-        let (sources, mut findings) = source::read(&file);
+        let mut findings = Findings::default();
+        let sources = source::read(&file, &mut findings);
         let converted = match sources.as_slice() {
             [one] => convert(one, to, &mut findings),
             several => {
-                findings.extend(source::not_one(&file, several.len(), &findings));
+                let why = source::not_one(&file, several.len(), &findings);
+                findings.extend(why);
                 None
             }
         };
-        let failed = report::print(terminal, &findings);
+        let failed = findings.print(terminal);
         match converted {
             Some(json) if !failed => {
-                terminal.print(&format!("{json}\n"))?;
+                terminal.print(&form::safe_json(&json))?;
                 Ok(Exit::Done)
             }
             _ => Ok(Exit::Failed),
@@ -66,7 +69,7 @@ impl Args {
     }
 }
 
-fn convert(source: &Source, to: Version, findings: &mut Vec<report::Located>) -> Option<String> {
+fn convert(source: &Source, to: Version, findings: &mut Findings) -> Option<String> {
     let parsed = source.parse(findings)?;
     match parsed.config.encode(to) {
         Ok(json) => Some(json),

@@ -6,7 +6,7 @@ use machineconfig::style::Styles;
 
 use crate::cli::Exit;
 use crate::escape;
-use crate::report;
+use crate::report::Findings;
 use crate::source::{self, Source};
 use crate::terminal::{Terminal, paint};
 
@@ -47,9 +47,11 @@ impl Args {
             full,
             styles: terminal.out,
         };
-        let (sources, mut findings) = source::read(&file);
+        let mut findings = Findings::default();
+        let sources = source::read(&file, &mut findings);
         if sources.is_empty() {
-            findings.extend(source::not_one(&file, 0, &findings));
+            let why = source::not_one(&file, 0, &findings);
+            findings.extend(why);
         }
         let mut text = String::new();
         for source in &sources {
@@ -66,7 +68,7 @@ impl Args {
             }
         }
         terminal.print(&text)?;
-        let failed = report::print(terminal, &findings);
+        let failed = findings.print(terminal);
         Ok(if failed { Exit::Failed } else { Exit::Done })
     }
 }

@@ -13,7 +13,7 @@ use crate::form;
 use crate::input::Files;
 use crate::objects::{self, Objects};
 use crate::pool::{self, Images};
-use crate::report::{self, Located, Note};
+use crate::report::{self, Findings, Located, Note};
 use crate::terminal::Terminal;
 
 /// Report every problem of every file, of the objects together and of the pools rendered from them
@@ -40,7 +40,7 @@ enum Output {
 #[derive(Debug, Serialize)]
 struct Report<'a> {
     findings: &'a [Located],
-    notes: &'a [Note],
+    notes: &'a BTreeSet<Note>,
     errors: usize,
     warnings: usize,
 }
@@ -50,8 +50,11 @@ struct Report<'a> {
 impl Args {
     pub(crate) fn run(self, terminal: &Terminal) -> anyhow::Result<Exit> {
         let Self { files, output } = self;
-        let objects = objects::read(&files.paths, files.recursive);
-        let (findings, notes) = lint(&objects);
+        let mut findings = Findings::default();
+        let objects = objects::read(&files.paths, files.recursive, &mut findings);
+        let notes = lint(&objects, &mut findings);
+        let mut findings = findings.settle();
+        findings.sort_by_key(|located| (located.place.file.clone(), located.place.line));
         let errors = findings.iter().filter(|found| found.is_error()).count();
         match output {
             Output::Json => terminal.print(&form::json(&Report {
@@ -74,11 +77,11 @@ impl Args {
     }
 }
 
-/// All findings of an input, by file, and who wins what is contested within one role.
-fn lint(objects: &Objects) -> (Vec<Located>, Vec<Note>) {
-    let mut findings: Vec<_> = roles(objects);
-    findings.extend(objects.pools.iter().flat_map(machineconfig::pool::check));
-    findings.extend(policies(objects));
+/// Finds all that is wrong with an input, and returns who wins what is contested within one role.
+fn lint(objects: &Objects, findings: &mut Findings) -> BTreeSet<Note> {
+    let mut found: Vec<_> = roles(objects);
+    found.extend(objects.pools.iter().flat_map(machineconfig::pool::check));
+    found.extend(policies(objects));
     let mut sound = Objects::default();
     sound.pools.clone_from(&objects.pools);
     sound.controller_config.clone_from(&objects.controller_config);
@@ -87,23 +90,21 @@ fn lint(objects: &Objects) -> (Vec<Located>, Vec<Note>) {
         if !said.iter().any(Finding::is_error) {
             sound.configs.push(config.clone());
         }
-        findings.extend(said);
+        found.extend(said);
     }
     let mut notes = BTreeSet::new();
     for name in pool::names(objects) {
         let (rendered, said) = pool::render(&sound, &name, &Images::default());
         // What cannot be used must not be told as another fault, nor hide what is wrong with the rest.
         let follows = !objects.is_complete() || pool::select(objects, &name).is_ok();
-        findings.extend(
+        found.extend(
             said.into_iter()
                 .filter(|said| !follows || !MAY_FOLLOW.contains(&said.code)),
         );
         notes.extend(rendered.iter().flat_map(|rendered| contested(rendered, objects)));
     }
-    let located = findings.into_iter().map(|finding| objects.locate(finding));
-    let mut located = report::distinct(objects.findings.iter().cloned().chain(located));
-    located.sort_by_key(|located| (located.place.file.clone(), located.place.line));
-    (located, notes.into_iter().collect())
+    findings.extend(found.into_iter().map(|finding| objects.locate(finding)));
+    notes
 }
 
 /// What may be no fault at all when not everything could be used.

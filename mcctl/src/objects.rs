@@ -9,10 +9,10 @@ use machineconfig::{Code, Finding};
 
 use crate::input::{self, Text};
 use crate::pool;
-use crate::report::{Located, Place, plural};
+use crate::report::{Findings, Located, Place, plural};
 
-/// Reads the objects in `paths`. Whatever fails is among the findings; the rest is still there.
-pub(crate) fn read(paths: &[PathBuf], recursive: bool) -> Objects {
+/// Reads the objects in `paths`. Whatever fails goes to `findings`; the rest is still there.
+pub(crate) fn read(paths: &[PathBuf], recursive: bool, findings: &mut Findings) -> Objects {
     let (texts, failures) = input::read(paths, recursive);
     let mut objects = Objects::default();
     objects.findings = failures;
@@ -26,6 +26,8 @@ pub(crate) fn read(paths: &[PathBuf], recursive: bool) -> Objects {
             finding: Finding::error(Code::NO_MANIFESTS, "", "", "holds no object"),
         });
     }
+    findings.extend(objects.findings.iter().cloned());
+    findings.add_texts(texts);
     objects
 }
 

@@ -14,7 +14,7 @@ use crate::cli::Exit;
 use crate::form;
 use crate::objects::{self, Objects};
 use crate::pool::{self, Images};
-use crate::report::{self, Located, Place, plural};
+use crate::report::{Findings, Located, Place, plural};
 use crate::terminal::Terminal;
 
 /// Tell what a change does to the nodes of a pool: what differs, what it costs, who causes it
@@ -89,9 +89,9 @@ impl Args {
         {
             bail!("standard input can be one side only; give the other as files");
         }
-        let mut findings = Vec::new();
-        let current = objects::read(&from, recursive);
-        let desired = objects::read(&to, recursive);
+        let mut findings = Findings::default();
+        let current = objects::read(&from, recursive, &mut findings);
+        let desired = objects::read(&to, recursive, &mut findings);
         let current_side = side(&current, &pool, &mut findings);
         let desired_side = side(&desired, &pool, &mut findings);
         // What nodes have may be unusable and must be left again; what they are to get may not.
@@ -100,7 +100,7 @@ impl Args {
             findings.extend(unusable.map(|finding| desired.locate(finding)));
         }
         let rules = rules(policy.as_deref(), &desired, &mut findings);
-        let failed = report::print(terminal, &findings);
+        let failed = findings.print(terminal);
         let (Some(old), Some(new), Some(rules)) = (current_side, desired_side, rules) else {
             return Ok(Exit::Failed);
         };
@@ -136,8 +136,7 @@ fn exit(plan: &Plan) -> Exit {
 }
 
 /// One side from its objects, as given or rendered; what is met goes to `findings`.
-fn side(objects: &Objects, pool: &str, findings: &mut Vec<Located>) -> Option<Side> {
-    findings.extend(objects.findings.iter().cloned());
+fn side(objects: &Objects, pool: &str, findings: &mut Findings) -> Option<Side> {
     if !objects.is_complete() {
         return None;
     }
@@ -162,18 +161,13 @@ fn side(objects: &Objects, pool: &str, findings: &mut Vec<Located>) -> Option<Si
 }
 
 /// A side that is a rendered MachineConfig: not validated, since what nodes run may be broken and must be left again.
-fn as_given(
-    objects: &Objects,
-    config: &MachineConfig,
-    pool: &str,
-    findings: &mut Vec<Located>,
-) -> Option<Side> {
+fn as_given(objects: &Objects, config: &MachineConfig, pool: &str, findings: &mut Findings) -> Option<Side> {
     let name = config.metadata.name.as_deref().unwrap_or_default();
     let object = format!("MachineConfig/{name}");
     if !pool::is_rendered_for(name, pool) {
         let message = format!("is no rendered config of the pool {pool}");
         let finding = Finding::error(Code::POOL_NOT_FOUND, object, "metadata.name", message);
-        findings.push(objects.locate(finding));
+        findings.extend([objects.locate(finding)]);
         return None;
     }
     match RenderedConfig::from_machine_config(config) {
@@ -198,24 +192,23 @@ struct Rules {
 }
 
 /// The rules from the file of `--policy`, else from the objects of `--to`, else the built-in ones.
-fn rules(file: Option<&Path>, desired: &Objects, findings: &mut Vec<Located>) -> Option<Rules> {
+fn rules(file: Option<&Path>, desired: &Objects, findings: &mut Findings) -> Option<Rules> {
     let Some(file) = file else {
         return match desired.policies.as_slice() {
             [] => Some(Rules::default()),
             [one] => read_rules(one, desired, findings),
             several => {
-                findings.push(not_one(Place::default(), several.len()));
+                findings.extend([not_one(Place::default(), several.len())]);
                 None
             }
         };
     };
-    let given = objects::read(&[file.to_owned()], false);
-    findings.extend(given.findings.iter().cloned());
+    let given = objects::read(&[file.to_owned()], false, findings);
     match given.policies.as_slice() {
         [one] => read_rules(one, &given, findings),
-        _ if given.findings.iter().any(Located::is_error) => None,
+        _ if !given.is_complete() => None,
         others => {
-            findings.push(not_one(Place::file(file.to_string_lossy()), others.len()));
+            findings.extend([not_one(Place::file(file.to_string_lossy()), others.len())]);
             None
         }
     }
@@ -233,7 +226,7 @@ fn not_one(place: Place, count: usize) -> Located {
     }
 }
 
-fn read_rules(object: &MachineConfiguration, from: &Objects, findings: &mut Vec<Located>) -> Option<Rules> {
+fn read_rules(object: &MachineConfiguration, from: &Objects, findings: &mut Findings) -> Option<Rules> {
     let spec = &object.spec;
     let policy = match &spec.node_disruption_policy {
         None => Policy::default(),

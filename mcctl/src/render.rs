@@ -9,7 +9,7 @@ use crate::form;
 use crate::input::Files;
 use crate::objects;
 use crate::pool::{self, Images};
-use crate::report;
+use crate::report::Findings;
 use crate::terminal::Terminal;
 
 /// Render the MachineConfigs of a pool into the one config its nodes get
@@ -67,8 +67,8 @@ impl Args {
         if explain.is_some() && matches!(output, Some(Output::Name | Output::Ignition)) {
             bail!("--explain is printed as text, or with -o json or -o yaml; leave the other -o out");
         }
-        let objects = objects::read(&files.paths, files.recursive);
-        let mut findings = objects.findings.clone();
+        let mut findings = Findings::default();
+        let objects = objects::read(&files.paths, files.recursive, &mut findings);
         let mut rendered = None;
         if objects.is_complete() {
             let (result, mut said) = pool::render(&objects, &pool, &images);
@@ -76,7 +76,7 @@ impl Args {
             findings.extend(said.into_iter().map(|finding| objects.locate(finding)));
             rendered = result;
         }
-        let failed = report::print(terminal, &findings);
+        let failed = findings.print(terminal);
         let Some(rendered) = rendered.filter(|_| !failed) else {
             return Ok(Exit::Failed);
         };

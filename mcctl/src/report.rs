@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use crds::manifest::Fields;
 use machineconfig::Finding;
 pub(crate) use machineconfig::finding::{Located, Place};
 use machineconfig::style::Styles;
 use serde::Serialize;
 
 use crate::escape;
+use crate::input::Text;
 use crate::terminal::{Terminal, paint};
 
 /// Something worth knowing that is no fault: which of several MachineConfigs wins.
@@ -30,16 +32,71 @@ impl Note {
     }
 }
 
-/// Findings each once, in their order: what is wrong with an object is met again wherever it is used. A warning
-/// about what an error is about too is left out.
-pub(crate) fn distinct(findings: impl IntoIterator<Item = Located>) -> Vec<Located> {
-    let mut seen = HashSet::new();
-    let mut kept = Vec::new();
-    for located in findings {
-        if seen.insert((located.place.clone(), located.finding.clone())) {
-            kept.push(located);
+/// What a command has found so far, and the texts it was found in.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    list: Vec<Located>,
+    texts: Vec<Text>,
+}
+
+// === impl Findings ===
+
+impl Findings {
+    /// Adds what was found.
+    pub(crate) fn extend(&mut self, found: impl IntoIterator<Item = Located>) {
+        self.list.extend(found);
+    }
+
+    /// Adds texts, in which the fields of findings are looked up.
+    pub(crate) fn add_texts(&mut self, texts: Vec<Text>) {
+        self.texts.extend(texts);
+    }
+
+    /// Whether one of them is an error.
+    pub(crate) fn any_error(&self) -> bool {
+        self.list.iter().any(Located::is_error)
+    }
+
+    /// The findings, each once, at the line and column of their field.
+    pub(crate) fn settle(mut self) -> Vec<Located> {
+        point_at_fields(&mut self.list, &self.texts);
+        distinct(self.list)
+    }
+
+    /// Prints the findings as messages, and says whether one of them is an error.
+    pub(crate) fn print(self, terminal: &Terminal) -> bool {
+        let failed = self.any_error();
+        print(terminal, &self.settle());
+        failed
+    }
+}
+
+/// Puts findings about a field, placed where their object begins, at the field itself.
+fn point_at_fields(findings: &mut [Located], texts: &[Text]) {
+    for Text { name, text } in texts {
+        let wanting = findings.iter_mut().filter(|located| {
+            let Place { file, column, .. } = &located.place;
+            file == name && *column == 0 && !located.finding.field.is_empty()
+        });
+        let mut wanting = wanting.peekable();
+        if wanting.peek().is_none() {
+            continue;
+        }
+        let fields = Fields::of(text);
+        for located in wanting {
+            if let Some((line, column)) = fields.place(located.place.line, &located.finding.field) {
+                (located.place.line, located.place.column) = (line, column);
+            }
         }
     }
+}
+
+/// Findings each once, in their order: what is wrong with an object is met again wherever it is used. A warning
+/// about what an error is about too is left out.
+fn distinct(findings: Vec<Located>) -> Vec<Located> {
+    let mut seen = HashSet::new();
+    let mut kept = findings;
+    kept.retain(|located| seen.insert((located.place.clone(), located.finding.clone())));
     let subject = |located: &Located| {
         let Finding {
             code, object, field, ..
@@ -55,12 +112,11 @@ pub(crate) fn distinct(findings: impl IntoIterator<Item = Located>) -> Vec<Locat
     kept
 }
 
-/// Prints findings as messages, each once, and says whether one of them is an error.
-pub(crate) fn print(terminal: &Terminal, findings: &[Located]) -> bool {
-    for located in &distinct(findings.iter().cloned()) {
+/// Prints findings as messages.
+pub(crate) fn print(terminal: &Terminal, findings: &[Located]) {
+    for located in findings {
         terminal.message(&located.show(&terminal.err));
     }
-    findings.iter().any(Located::is_error)
 }
 
 /// `1 error, 2 warnings`, without what there is none of; empty when there is nothing.
@@ -100,7 +156,7 @@ mod tests {
         let elsewhere = at(2, Finding::error(Code::NO_ROLE, "MachineConfig/x", "f", "one"));
         let other = at(1, Finding::warning(Code::NO_ROLE, "MachineConfig/x", "g", "two"));
         let all = [&weaker, &error, &other, &error, &elsewhere, &weaker].map(Clone::clone);
-        assert_eq!(distinct(all), [error, other, elsewhere]);
+        assert_eq!(distinct(all.to_vec()), [error, other, elsewhere]);
     }
 
     #[test]

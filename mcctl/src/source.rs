@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::input;
 use crate::objects;
 use crate::pool;
-use crate::report::{Located, Place};
+use crate::report::{Findings, Located, Place};
 
 /// One Ignition config and what holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +25,9 @@ pub(crate) struct Source {
 }
 
 /// Reads the configs in the file at `path`, `-` for standard input. Objects of other kinds are warned of.
-pub(crate) fn read(path: &Path) -> (Vec<Source>, Vec<Located>) {
-    let (texts, mut findings) = input::read_file(path);
+pub(crate) fn read(path: &Path, findings: &mut Findings) -> Vec<Source> {
+    let (texts, failures) = input::read_file(path);
+    findings.extend(failures);
     let mut sources = Vec::new();
     for input::Text { name, text } in &texts {
         if let Some(config) = bare_config(text) {
@@ -51,14 +52,15 @@ pub(crate) fn read(path: &Path) -> (Vec<Source>, Vec<Located>) {
                     config: config.spec.config.clone().unwrap_or_default(),
                     machine_config: Some(config),
                 }),
-                other => findings.push(Located {
+                other => findings.extend([Located {
                     place,
                     finding: no_config(&other),
-                }),
+                }]),
             }
         }
     }
-    (sources, findings)
+    findings.add_texts(texts);
+    sources
 }
 
 /// The JSON object that is an Ignition config, not a Kubernetes object.
@@ -81,8 +83,8 @@ fn no_config(object: &Object) -> Finding {
 }
 
 /// Why a command that works on one config has none to work on; nothing when other findings already say so.
-pub(crate) fn not_one(path: &Path, count: usize, findings: &[Located]) -> Option<Located> {
-    if findings.iter().any(Located::is_error) {
+pub(crate) fn not_one(path: &Path, count: usize, findings: &Findings) -> Option<Located> {
+    if findings.any_error() {
         return None;
     }
     let message = match count {
@@ -139,14 +141,14 @@ impl Source {
                 })
                 .collect();
         }
-        let mut findings = Vec::new();
+        let mut findings = Findings::default();
         self.parse(&mut findings);
-        findings
+        findings.settle()
     }
 
     /// Reads and validates the config. What is wrong with it goes to `findings`; nothing is returned when
     /// that refuses it. A MachineConfig without a config has the empty one.
-    pub(crate) fn parse(&self, findings: &mut Vec<Located>) -> Option<Parsed> {
+    pub(crate) fn parse(&self, findings: &mut Findings) -> Option<Parsed> {
         match self.parsed(Config::from_value) {
             Ok(parsed) => {
                 findings.extend(self.findings(&parsed.warnings));

@@ -24,6 +24,36 @@ pub(super) fn path_text(path: &[Segment]) -> String {
     text
 }
 
+/// Reads a path as [`path_text`] writes it. In brackets, digits are an index, and everything else is a key, in quotes or not.
+pub(super) fn parse_path(text: &str) -> Vec<Segment> {
+    let mut segments = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        if let Some(inner) = rest.strip_prefix('[') {
+            let (step, after) = inner.split_once(']').unwrap_or((inner, ""));
+            segments.push(match step.parse() {
+                Ok(index) => Segment::Index(index),
+                Err(_) => Segment::Key(step.trim_matches('"').to_owned()),
+            });
+            rest = after;
+        } else {
+            rest = rest.strip_prefix('.').unwrap_or(rest);
+            let end = rest.find(['.', '[']).unwrap_or(rest.len());
+            let (key, after) = rest.split_at(end);
+            if !key.is_empty() {
+                segments.push(Segment::Key(key.to_owned()));
+            }
+            // Two dots in a row are no path; what comes after them is not looked for.
+            rest = if key.is_empty() && !after.starts_with('[') {
+                ""
+            } else {
+                after
+            };
+        }
+    }
+    segments
+}
+
 /// The way that a failed deserialiser had gone.
 pub(super) fn segments(path: &serde_path_to_error::Path) -> Vec<Segment> {
     use serde_path_to_error::Segment as Step;

@@ -249,7 +249,7 @@ fn two_objects_of_one_name_are_both_named() {
         "MC1202",
         "MachineConfig/50-twice",
         "first.yaml:1",
-        "second.yaml:1",
+        "second.yaml:4:9",
         "metadata.name",
         "help: ",
     ] {
@@ -265,7 +265,7 @@ fn an_unknown_kind_is_only_warned_of() {
     assert!(
         linted
             .err
-            .starts_with(&format!("warning[MC1006] {path}:1: Gadget/whatever kind: ")),
+            .starts_with(&format!("warning[MC1006] {path}:2:7: Gadget/whatever kind: ")),
         "{}",
         linted.err
     );

@@ -111,7 +111,7 @@ fn a_broken_config_is_shown_as_far_as_it_can_be_and_told_about() {
     );
     assert!(
         ran.err
-            .starts_with("error[MC1108] mcctl/tests/bad/mode-setuid.yaml:1: MachineConfig/50-mode "),
+            .starts_with("error[MC1108] mcctl/tests/bad/mode-setuid.yaml:14:17: MachineConfig/50-mode "),
         "{}",
         ran.err
     );

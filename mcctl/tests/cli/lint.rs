@@ -26,7 +26,7 @@ fn json_holds_what_the_text_says() {
     assert_eq!((&report["errors"], &report["warnings"]), (&1.into(), &1.into()));
     let finding = &report["findings"][0];
     assert_eq!(finding["file"], "mcctl/tests/bad/mode-setuid.yaml");
-    assert_eq!(finding["line"], 1);
+    assert_eq!((&finding["line"], &finding["column"]), (&14.into(), &17.into()));
     assert_eq!(finding["code"], "MC1108");
     assert_eq!(finding["severity"], "error");
     assert_eq!(finding["object"], "MachineConfig/50-mode");
@@ -62,7 +62,7 @@ fn a_misspelt_field_is_warned_of() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(
         ran.err
-            .starts_with("warning[MC1007] -:1: MachineConfig/50-x spec.kernelArgs: "),
+            .starts_with("warning[MC1007] -:9:5: MachineConfig/50-x spec.kernelArgs: "),
         "{}",
         ran.err
     );

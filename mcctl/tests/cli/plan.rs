@@ -145,7 +145,7 @@ fn rendered_configs_are_taken_as_they_are() {
     assert!(
         other
             .err
-            .starts_with(&format!("error[MC6001] {old}:1: MachineConfig/rendered-edge-")),
+            .starts_with(&format!("error[MC6001] {old}:4:9: MachineConfig/rendered-edge-")),
         "{}",
         other.err
     );
