@@ -52,9 +52,9 @@ impl<'a> Url<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
         let (text, fragment) = text.split_once('#').unwrap_or((text, ""));
         // Without an early end, so that it runs many bytes at a time.
-        if text
-            .bytes()
-            .fold(false, |found, byte| found | (byte < b' ') | (byte == 0x7f))
+        if text.bytes().fold(0, |found, byte| {
+            found | u8::from(byte < b' ') | u8::from(byte == 0x7f)
+        }) != 0
         {
             return Err("the URL holds a control character");
         }
