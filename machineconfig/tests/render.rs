@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{MachineConfig, annotations};
+use machineconfig::name::rendered_name;
 use machineconfig::provenance::Part;
 use machineconfig::reconcile::{Origins, check};
 use machineconfig::{Defaults, Rendered, RenderedConfig, render};
@@ -190,6 +191,14 @@ proptest! {
         prop_assert_eq!(read.ignition.to_json(), rendered.ignition.to_json());
         let provenance = Origins { old: Some(&rendered.provenance), new: Some(&rendered.provenance) };
         prop_assert_eq!(check(&read, &read, &BTreeSet::new(), provenance), Ok(()));
+    }
+
+    #[test]
+    fn object_bytes_and_name_say_the_same(configs in machine_configs()) {
+        let rendered = rendered(&configs);
+        let bytes: Value = serde_json::from_str(&rendered.spec_json).unwrap();
+        prop_assert_eq!(&bytes, &serde_json::to_value(&rendered.machine_config().spec).unwrap());
+        prop_assert_eq!(rendered_name("edge", &bytes), Ok(rendered.name));
     }
 
     #[test]

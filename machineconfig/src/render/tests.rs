@@ -279,6 +279,67 @@ fn new_contents_under_an_inherited_hash_are_warned_about() {
 }
 
 #[test]
+fn fields_beside_the_config_are_merged_each_in_its_way() {
+    let configs = [
+        worker(
+            "00",
+            json!({ "kernelType": "realtime", "kernelArguments": ["b", "a"], "fips": true, "osImageURL": "os@sha256:a" }),
+        ),
+        worker(
+            "01",
+            json!({ "kernelType": "default", "kernelArguments": ["a"], "extensions": ["usbguard"] }),
+        ),
+        worker(
+            "02",
+            json!({ "extensions": ["usbguard"], "baseOSExtensionsContainerImage": "other" }),
+        ),
+    ];
+    let spec = render("worker", &configs, &defaults()).unwrap().spec;
+    assert_eq!(
+        spec.kernel_type, "realtime",
+        "an explicit default overrides nothing"
+    );
+    assert_eq!(spec.kernel_arguments.unwrap(), ["b", "a", "a"]);
+    assert_eq!(spec.extensions.unwrap(), ["usbguard", "usbguard"]);
+    assert!(spec.fips);
+    assert_eq!(
+        (
+            spec.os_image_url.as_str(),
+            spec.base_os_extensions_container_image.as_str()
+        ),
+        ("os@sha256:a", "other")
+    );
+    let spec = render("worker", &configs[1..2], &defaults()).unwrap().spec;
+    assert_eq!(
+        (spec.kernel_type.as_str(), spec.os_image_url.as_str()),
+        ("default", "os@sha256:1")
+    );
+    assert!(!spec.fips);
+}
+
+#[test]
+fn images_of_generated_machine_configs_do_not_count() {
+    let mut generated = worker(
+        "99",
+        json!({ "osImageURL": "old@sha256:b", "baseOSExtensionsContainerImage": "old" }),
+    );
+    let hash = annotations::GENERATED_BY_CONTROLLER_VERSION.to_owned();
+    generated.metadata.annotations = Some(BTreeMap::from([(hash, "own".to_owned())]));
+    let rendered = render("worker", &[generated], &defaults()).unwrap();
+    assert_eq!(
+        (
+            rendered.spec.os_image_url.as_str(),
+            rendered.spec.base_os_extensions_container_image.as_str()
+        ),
+        ("os@sha256:1", "ext")
+    );
+    assert_eq!(
+        rendered.annotations.get(annotations::OS_IMAGE_URL_OVERRIDDEN),
+        None
+    );
+}
+
+#[test]
 fn unsupported_extensions_without_config_are_accepted_with_a_warning() {
     let rendered = render(
         "worker",
