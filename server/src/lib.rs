@@ -18,8 +18,11 @@ pub mod snapshot;
 pub mod tls;
 mod watched;
 
-/// This build: the version of the release, and the commit when the build was told it.
-pub const VERSION: &str = match option_env!("MACHINE_CONFIG_VERSION") {
-    Some(version) => version,
-    None => concat!("v", env!("CARGO_PKG_VERSION"), "-unknown"),
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit of this build, or a word for its absence.
+pub const COMMIT: &str = match option_env!("MACHINE_CONFIG_COMMIT") {
+    Some(commit) => commit,
+    None => "unknown",
 };

@@ -34,6 +34,12 @@ const BACKLOG: u32 = 4096;
 /// packet each time, which costs a quarter of the throughput.
 const TLS_BUFFER: usize = 60 << 10;
 
+/// About what all connections together may hold that way; beyond it each gets less.
+const TLS_BUFFERS: usize = 32 << 20;
+
+/// The largest TLS record: the least that a connection gets, and the step in which it gets more.
+const TLS_RECORD: usize = 16 << 10;
+
 /// The largest request header that is read. Ignition's is a few hundred bytes.
 const MAX_HEADER_BYTES: usize = 16 << 10;
 
@@ -76,6 +82,13 @@ impl Shared {
             metrics,
             stop,
         }
+    }
+
+    /// What a connection that begins now may hold of its encrypted answer.
+    fn tls_buffer(&self) -> usize {
+        let open = self.limits.max_connections - self.slots.available_permits();
+        let whole_records = TLS_BUFFERS / open.max(1) / TLS_RECORD * TLS_RECORD;
+        whole_records.clamp(TLS_RECORD, TLS_BUFFER)
     }
 }
 
@@ -198,7 +211,11 @@ async fn connection<S, B>(
     };
     match timeout(shared.limits.header_timeout, acceptor.accept(stream)).await {
         Ok(Ok(mut stream)) => {
-            stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER));
+            let (tcp, session) = stream.get_mut();
+            session.set_buffer_limit(Some(shared.tls_buffer()));
+            // We have nothing to say after the handshake, and a client that waits for its end to be acknowledged
+            // before it sends its request would wait for the kernel's delayed acknowledgement, 40 ms.
+            let _ = tcp.get_ref().set_quickack(true);
             http(stream, service, &shared, watcher).await;
         }
         Ok(Err(error)) => {
@@ -236,5 +253,34 @@ where
         } else {
             ConnectionFailure::Aborted
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_get_less_memory_the_more_there_are() {
+        let limits = Limits {
+            max_connections: 1 << 20,
+            header_timeout: Duration::ZERO,
+            idle_timeout: Duration::ZERO,
+            shutdown_timeout: Duration::ZERO,
+        };
+        let shared = Shared::new(limits, ConnectionMetrics::default(), watch::channel(false).1);
+        for (open, kib) in [
+            (0, 60),
+            (1, 60),
+            (500, 60),
+            (600, 48),
+            (1000, 32),
+            (2000, 16),
+            (100_000, 16),
+        ] {
+            let taken = shared.slots.try_acquire_many(open).unwrap();
+            assert_eq!(shared.tls_buffer(), kib << 10, "{open}");
+            drop(taken);
+        }
     }
 }

@@ -9,7 +9,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Bootstrap(bootstrap) => server::bootstrap::run(*bootstrap),
         Command::Version => {
-            println!("MachineConfigServer {}", server::VERSION);
+            println!("MachineConfigServer {}-{}", server::VERSION, server::COMMIT);
             Ok(())
         }
     };

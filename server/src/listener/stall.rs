@@ -36,6 +36,11 @@ impl<S> StallGuard<S> {
         }
     }
 
+    /// The stream that is guarded.
+    pub(super) fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
     /// Counts what was taken, or checks the time while the peer takes nothing.
     fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
