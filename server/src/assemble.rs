@@ -237,3 +237,6 @@ fn node_annotations(rendered: &str, object: &MachineConfig) -> Value {
     }
     Value::Object(annotations)
 }
+
+#[cfg(test)]
+mod tests;

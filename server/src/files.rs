@@ -296,3 +296,42 @@ fn too_many_pools(found: usize) -> Finding {
     let message = format!("{found} pools were found; only the first {MAX_POOLS} by name are served");
     Finding::error(Code::SERVER_DIRECTORY, "machine-pools", "", message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pools_beyond_the_bound_are_told_and_not_served() {
+        let dir = tempfile::tempdir().unwrap();
+        let pools = dir.path().join("machine-pools");
+        fs::create_dir(&pools).unwrap();
+        for n in 0..=MAX_POOLS {
+            fs::write(pools.join(format!("p{n:03}.yaml")), "").unwrap();
+        }
+        fs::write(pools.join("Not_A_Name.yaml"), "").unwrap();
+        fs::write(pools.join("p.json"), "").unwrap();
+        let kubeconfig = dir.path().join("kubeconfig");
+        fs::write(&kubeconfig, "clusters: [{}]").unwrap();
+        let layout = Layout {
+            base_dir: dir.path().to_owned(),
+            kubeconfig,
+            registry_cas: Vec::new(),
+            served: Served::All,
+        };
+        let mut loader = Loader::new(layout).unwrap();
+        let snapshot = loader.snapshot();
+        assert_eq!(snapshot.pools.len(), MAX_POOLS);
+        let message = format!("{} pools were found", MAX_POOLS + 1);
+        assert!(
+            snapshot
+                .problems
+                .iter()
+                .any(|problem| problem.message.contains(&message))
+        );
+        assert!(!loader.refresh(), "nothing has changed");
+        fs::remove_file(pools.join("p000.yaml")).unwrap();
+        assert!(loader.refresh());
+        assert!(loader.snapshot().pools.contains_key(&format!("p{MAX_POOLS}")));
+    }
+}
