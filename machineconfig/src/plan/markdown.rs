@@ -13,6 +13,10 @@ use crate::redact::{Diff, printable};
 const MAX_BYTES: usize = 60_000;
 /// Of those, bytes that the rows of the table may have; the rest is for diffs.
 const MAX_TABLE: usize = 30_000;
+/// Characters of one cell: a single long value must not push every other change out of sight.
+const MAX_CELL: usize = 300;
+/// Bytes that the names of the changes without a row may have.
+const MAX_UNLISTED: usize = 8_000;
 
 /// Punctuation that means nothing within a line of text.
 const HARMLESS: &str = "/.,-:;=%+()'\"?!";
@@ -54,23 +58,59 @@ fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("a String takes all that is written");
 }
 
+/// A row for every change that fits. What has none is named above the table: nobody may approve what they were not shown.
 fn table(out: &mut String, steps: &[Step]) {
     if steps.is_empty() {
         return;
     }
+    let (mut rows, mut unlisted) = (String::new(), Vec::new());
+    for step in steps {
+        let row = row(step);
+        if rows.len() + row.len() > MAX_TABLE {
+            unlisted.push(step);
+        } else {
+            rows.push_str(&row);
+        }
+    }
+    without_row(out, &unlisted);
     out.push_str("\n| | What | Difference | MachineConfig | Actions | Decided by | Disruption |\n");
     out.push_str("|---|---|---|---|---|---|---|\n");
-    let end = out.len() + MAX_TABLE;
+    out.push_str(&rows);
+}
+
+/// The changes without a row, by name as far as they fit.
+fn without_row(out: &mut String, steps: &[&Step]) {
+    if steps.is_empty() {
+        return;
+    }
+    let are = if steps.len() == 1 {
+        "change is"
+    } else {
+        "changes are"
+    };
+    push(
+        out,
+        format_args!(
+            "\n**{} {are} not in the table**, which is too long for a comment:\n\n",
+            steps.len()
+        ),
+    );
+    let end = out.len() + MAX_UNLISTED;
     for (i, step) in steps.iter().enumerate() {
-        let row = row(step);
-        if out.len() + row.len() > end {
+        let line = format!(
+            "- {} {}\n",
+            phrase::sign(step.change),
+            code(&short(&step.target.to_string()))
+        );
+        if out.len() + line.len() > end {
+            let more = steps.len() - i;
             push(
                 out,
-                format_args!("\n{} more changes are not shown.\n", steps.len() - i),
+                format_args!("- and {more} that are not even named here: read the plan as text\n"),
             );
             return;
         }
-        out.push_str(&row);
+        out.push_str(&line);
     }
 }
 
@@ -78,13 +118,25 @@ fn row(step: &Step) -> String {
     format!(
         "| {} | {} | {} | {} | {} | {} | {} |\n",
         phrase::sign(step.change),
-        code(&step.target.to_string()),
-        prose(&phrase::aspects(step)),
-        prose(&phrase::cause(step)),
-        prose(&phrase::effect(step)),
-        prose(&phrase::decision(&step.decided_by)),
+        code(&short(&step.target.to_string())),
+        prose(&short(&phrase::aspects(step))),
+        prose(&short(&phrase::cause(step))),
+        prose(&short(&phrase::effect(step))),
+        prose(&short(&phrase::decision(&step.decided_by))),
         step.disruption
     )
+}
+
+/// The text of a cell, cut where it is longer than a reader follows, and saying so.
+fn short(text: &str) -> String {
+    match text.char_indices().nth(MAX_CELL) {
+        None => text.to_owned(),
+        Some((end, _)) => format!(
+            "{} … and {} more characters",
+            &text[..end],
+            text[end..].chars().count()
+        ),
+    }
 }
 
 fn same(plan: &Plan) -> Vec<String> {

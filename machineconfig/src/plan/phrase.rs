@@ -10,7 +10,8 @@ pub(super) fn headline(plan: &Plan) -> String {
         count => format!("{count} changes"),
     };
     match plan.verdict() {
-        Verdict::NoChange => "No change".to_owned(),
+        Verdict::NoChange if plan.from == plan.to => "No change".to_owned(),
+        Verdict::NoChange => "No change on the node, only the name of its config".to_owned(),
         Verdict::Change | Verdict::Disruption => format!("{}: {steps}", plan.disruption),
         Verdict::Refused => format!("Refused: a running node cannot make this change ({steps})"),
     }
@@ -70,7 +71,7 @@ pub(super) fn cause(step: &Step) -> String {
     match (&step.machine_config, &step.previous_machine_config) {
         (Some(now), Some(before)) => format!("{now} (was {before})"),
         (Some(now), None) => now.clone(),
-        (None, Some(before)) => format!("was {before}"),
+        (None, Some(before)) => format!("{before} (until now)"),
         (None, None) => String::new(),
     }
 }

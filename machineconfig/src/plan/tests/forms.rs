@@ -305,8 +305,38 @@ fn a_large_plan_still_fits_a_comment() {
     let form = markdown(&plan(&pair.0, &pair.1, &Policy::default(), &facts));
     assert!(form.len() <= 65_536, "{} bytes", form.len());
     assert!(
-        form.contains(" more changes are not shown.") && form.contains(" diffs are not shown."),
+        form.contains(" changes are not in the table**") && form.contains(" diffs are not shown."),
         "{}",
         &form[form.len() - 300..]
     );
+}
+
+/// A reviewer reads the comment alone: one long value must not take another change out of sight.
+#[test]
+fn no_long_value_hides_another_change() {
+    let karg = "x".repeat(31_000);
+    let new = json!({
+        "kernelArguments": [karg],
+        "config": {"storage": {"files": [{"path": "/etc/sudoers", "contents": {"source": "data:,core"}}]}},
+    });
+    let pair = (config("old", json!({})), config("new", new));
+    let form = markdown(&plan(&pair.0, &pair.1, &Policy::default(), &Facts::default()));
+    assert!(form.contains("/etc/sudoers"), "{form}");
+    assert!(form.contains("more characters"), "{form}");
+    assert!(!form.contains("not in the table"), "{form}");
+}
+
+/// Where even short rows are too many, the changes without one are named before the table.
+#[test]
+fn a_change_without_a_row_is_named_first() {
+    let file = |i: usize| json!({"path": format!("/etc/{i:04}"), "contents": {"source": "data:,a"}});
+    let pair = files(json!([]), json!((0..400).map(file).collect::<Vec<_>>()));
+    let form = markdown(&plan(&pair.0, &pair.1, &Policy::default(), &Facts::default()));
+    for i in 0..400 {
+        assert!(
+            form.contains(&format!("/etc/{i:04}</code>")),
+            "{i} is missing\n{form}"
+        );
+    }
+    assert!(form.find("not in the table") < form.find("| What |"), "{form}");
 }
