@@ -554,6 +554,56 @@ fn each_bad_input_is_one_clear_message_and_nothing_is_written() {
             &["50-x", "spec.config.storage.files[0].contents.source"],
         ),
         (
+            "corrupt gzip",
+            file(json!({"path": "/etc/x", "contents": {"source": "data:,plain", "compression": "gzip"}})),
+            &["MC1111", "50-x", "spec.config.storage.files[0].contents"],
+        ),
+        (
+            "wrong hash",
+            file(json!({"path": "/etc/x", "contents": {"source": "data:,x",
+                "verification": {"hash": format!("sha512-{}", "0".repeat(128))}}})),
+            &["MC1113", "50-x", "spec.config.storage.files[0].contents"],
+        ),
+        (
+            "inflates too far",
+            file(json!({"path": "/etc/x", "contents": {"compression": "gzip",
+                "source": ignition::contents::base64(&ignition::contents::gzip(&vec![0; (64 << 20) + 1]))}})),
+            &["MC1112", "50-x", "spec.config.storage.files[0].contents"],
+        ),
+        (
+            "the same path twice",
+            ignition(
+                json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [contents("data:,a"), contents("data:,b")]}}),
+            ),
+            &["MC1107", "50-x", "spec.config.storage.files[1]"],
+        ),
+        (
+            "file and directory",
+            ignition(
+                json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [contents("data:,a")], "directories": [{"path": "/etc/x"}]}}),
+            ),
+            &["MC1107", "50-x", "spec.config.storage."],
+        ),
+        (
+            "unit name",
+            ignition(
+                json!({"ignition": {"version": "3.4.0"}, "systemd": {"units": [{"name": "x.unit", "contents": "[Unit]\n"}]}}),
+            ),
+            &["MC1114", "50-x", "spec.config.systemd.units[0].name"],
+        ),
+        (
+            "drop-in name",
+            ignition(
+                json!({"ignition": {"version": "3.4.0"}, "systemd": {"units": [{"name": "x.service", "dropins": [{"name": "x", "contents": "[Unit]\n"}]}]}}),
+            ),
+            &["MC1114", "50-x", "spec.config.systemd.units[0].dropins[0].name"],
+        ),
+        (
+            "a user that is not core",
+            ignition(json!({"ignition": {"version": "2.2.0"}, "passwd": {"users": [{"name": "admin"}]}})),
+            &["MC1116", "50-x", "spec.config.passwd.users[0].name"],
+        ),
+        (
             "extension",
             spec(json!({"extensions": ["nope"], "config": {"ignition": {"version": "3.4.0"}}})),
             &["MC1131", "50-x", "spec.extensions", "nope"],
