@@ -264,12 +264,13 @@ fn the_same_input_gives_the_same_bytes() {
         ("b.yaml", config("10-worker", "worker")),
         ("c.yaml", config("00-edge", "edge")),
         ("p.yaml", pool("edge", &["worker", "edge"])),
+        ("q.yaml", pool("alpha", &["worker"])),
     ];
     let first = Run::new(&manifests);
     first.bootstrap();
     let mut renamed = manifests.clone();
     renamed.reverse();
-    let names = ["1.json", "2", "3.yml", "4.yaml"];
+    let names = ["1.json", "2", "3.yml", "4.yaml", "5"];
     let renamed: Vec<_> = names
         .into_iter()
         .zip(renamed)
@@ -278,6 +279,7 @@ fn the_same_input_gives_the_same_bytes() {
     let second = Run::new(&renamed);
     second.bootstrap();
     assert_eq!(files(&first.at("out")), files(&second.at("out")));
+    assert_eq!(first.with(&[]).stdout, second.with(&[]).stdout);
     first.bootstrap();
     assert_eq!(
         files(&first.at("out")),
