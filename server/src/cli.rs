@@ -37,7 +37,7 @@ pub struct Bootstrap {
     /// Kubeconfig that new machines begin with
     #[arg(long, value_name = "FILE", default_value = "/etc/kubernetes/kubeconfig")]
     pub bootstrap_kubeconfig: PathBuf,
-    /// Registry and its CA, relative to --server-basedir: host[:port]=file; may be repeated
+    /// Registry and its CA, relative to --server-basedir: HOST=FILE or HOST:PORT=FILE; may be repeated
     #[arg(long, value_name = "HOST=FILE", value_delimiter = ',')]
     pub bootstrap_certs: Vec<RegistryCa>,
     /// Serve every pool, not only master and arbiter

@@ -1,7 +1,13 @@
 //! Which files hold secrets.
 
-/// Files that are secret whatever their mode: pull secrets, kubeconfigs, shadow.
+/// Files that are secret whatever their mode: pull secrets, kubeconfigs, shadow, and whole configs, which hold the contents of every
+/// secret file and the password hash.
 const PATHS: &[&str] = &[
+    "/etc/ignition-machine-config-encapsulated.json",
+    "/etc/ignition-machine-config-encapsulated.json.bak",
+    "/etc/machine-config-daemon/currentconfig",
+    "/etc/mcd-currentconfig.json",
+    "/etc/mcs-machine-config-content.json",
     "/etc/gshadow",
     "/etc/mco/internal-registry-pull-secret.json",
     "/etc/shadow",
@@ -42,8 +48,16 @@ const NAME_ENDINGS: &[&str] = &[
     "key.pem",
 ];
 
-/// What only secrets contain: private keys in any PEM form, registry credentials.
-const MARKS: &[&str] = &["PRIVATE KEY-----", "\"auths\""];
+/// What only secrets contain: private keys in any PEM form, registry credentials, password hashes of crypt(3).
+const MARKS: &[&str] = &[
+    "PRIVATE KEY-----",
+    "\"auths\"",
+    "passwordHash",
+    "$6$",
+    "$y$",
+    "$2b$",
+    "$2y$",
+];
 
 /// Permission bits of group and others. A file that grants them nothing is not meant to be read by everybody.
 const NOT_OWNER: u32 = 0o077;

@@ -71,7 +71,7 @@ fn what_is_not_text_or_too_large_is_summarised() {
 
 #[test]
 fn secrets_are_told_by_mode_by_name_and_by_what_they_hold() {
-    let secret: [(&str, u32, &[u8]); 14] = [
+    let secret: [(&str, u32, &[u8]); 18] = [
         ("/etc/app.conf", 0o600, b"x"),
         ("/etc/app.conf", 0o400, b"x"),
         ("/var/lib/kubelet/config.json", 0o644, b"x"),
@@ -86,6 +86,10 @@ fn secrets_are_told_by_mode_by_name_and_by_what_they_hold() {
         ("/etc/app/api-token", 0o644, b"x"),
         ("/etc/app.conf", 0o644, b"# \n-----BEGIN RSA PRIVATE KEY-----\n"),
         ("/etc/app.conf", 0o644, b"{\"auths\":{}}"),
+        ("/etc/mcs-machine-config-content.json", 0o644, b"x"),
+        ("/etc/machine-config-daemon/currentconfig", 0o644, b"x"),
+        ("/etc/users.json", 0o644, b"{\"passwordHash\": \"x\"}"),
+        ("/etc/users.conf", 0o644, b"core:$6$salt$hash"),
     ];
     for (path, mode, bytes) in secret {
         assert!(is_secret(path, mode, bytes), "{path} {mode:o}");

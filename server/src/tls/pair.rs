@@ -45,7 +45,7 @@ impl ServingPair {
     /// Makes a pair of two PEM files' contents.
     ///
     /// # Errors
-    /// [`PairError`] says what is wrong with them.
+    /// The error says what is wrong with them.
     pub fn new(certificate: &[u8], key: &[u8]) -> Result<Self, PairError> {
         Ok(Self {
             current: ArcSwap::new(certified(certificate, key)?),
