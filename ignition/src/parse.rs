@@ -109,7 +109,7 @@ impl Reader {
             let Some(field) = object.field(key) else {
                 self.warn(
                     &path.field(key),
-                    format!("unknown key of a {}, ignored", object.name),
+                    format!("no version knows this key of {}: ignored", object.name),
                 );
                 continue;
             };

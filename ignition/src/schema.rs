@@ -17,7 +17,7 @@ use crate::version::Spec;
 /// An object of the spec.
 #[derive(Debug)]
 pub(crate) struct Object {
-    /// What a person calls it.
+    /// What a person calls it, with its article.
     pub(crate) name: &'static str,
     /// What tells one item of a list of these from another.
     pub(crate) key: Key,

@@ -119,7 +119,7 @@ fn the_tables_are_sound() {
     each_object(&v2::CONFIG, &mut objects);
     for object in objects {
         for (i, field) in object.fields.iter().enumerate() {
-            let what = format!("{} of a {}", field.name, object.name);
+            let what = format!("{} of {}", field.name, object.name);
             assert!(
                 object.fields[..i].iter().all(|other| other.name != field.name),
                 "{what} is there twice"

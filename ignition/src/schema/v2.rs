@@ -12,7 +12,7 @@ use crate::version::Spec::{V2_1, V2_2};
 
 /// A config.
 pub(crate) static CONFIG: Object = Object::new(
-    "config",
+    "a config",
     Key::None,
     v2::config,
     &[
@@ -25,7 +25,7 @@ pub(crate) static CONFIG: Object = Object::new(
 );
 
 static IGNITION: Object = Object::new(
-    "ignition section",
+    "the ignition section",
     Key::None,
     anything,
     &[
@@ -37,7 +37,7 @@ static IGNITION: Object = Object::new(
 );
 
 static IGNITION_CONFIG: Object = Object::new(
-    "config section",
+    "the config section",
     Key::None,
     anything,
     &[
@@ -52,7 +52,7 @@ const fn pointer(name: &'static str, object: &'static Object) -> Field {
 }
 
 static REFERENCE: Object = Object::new(
-    "reference",
+    "a reference",
     Key::None,
     v2::reference,
     &[
@@ -62,28 +62,28 @@ static REFERENCE: Object = Object::new(
 );
 
 static VERIFICATION: Object = Object::new(
-    "verification",
+    "the verification",
     Key::None,
     v2::verification,
     &[Field::optional("hash", Text)],
 );
 
 static SECURITY: Object = Object::new(
-    "security section",
+    "the security section",
     Key::None,
     anything,
     &[Field::object("tls", &TLS)],
 );
 
 static TLS: Object = Object::new(
-    "tls section",
+    "the tls section",
     Key::None,
     anything,
     &[Field::objects("certificateAuthorities", &REFERENCE, Append)],
 );
 
 static TIMEOUTS: Object = Object::new(
-    "timeouts",
+    "the timeouts",
     Key::None,
     anything,
     &[
@@ -93,14 +93,14 @@ static TIMEOUTS: Object = Object::new(
 );
 
 static NETWORKD: Object = Object::new(
-    "networkd section",
+    "the networkd section",
     Key::None,
     anything,
     &[Field::objects("units", &NETWORKD_UNIT, Append)],
 );
 
 static NETWORKD_UNIT: Object = Object::new(
-    "networkd unit",
+    "a networkd unit",
     Key::None,
     anything,
     &[
@@ -111,7 +111,7 @@ static NETWORKD_UNIT: Object = Object::new(
 );
 
 static PASSWD: Object = Object::new(
-    "passwd section",
+    "the passwd section",
     Key::None,
     anything,
     &[
@@ -121,7 +121,7 @@ static PASSWD: Object = Object::new(
 );
 
 static GROUP: Object = Object::new(
-    "group",
+    "a group",
     Key::None,
     anything,
     &[
@@ -133,7 +133,7 @@ static GROUP: Object = Object::new(
 );
 
 static USER: Object = Object::new(
-    "user",
+    "a user",
     Key::None,
     v2::user,
     &[
@@ -155,7 +155,7 @@ static USER: Object = Object::new(
 );
 
 static USER_CREATE: Object = Object::new(
-    "create section of a user",
+    "the create section of a user",
     Key::None,
     anything,
     &[
@@ -173,7 +173,7 @@ static USER_CREATE: Object = Object::new(
 );
 
 static STORAGE: Object = Object::new(
-    "storage section",
+    "the storage section",
     Key::None,
     anything,
     &[
@@ -187,7 +187,7 @@ static STORAGE: Object = Object::new(
 );
 
 static DIRECTORY: Object = Object::new(
-    "directory",
+    "a directory",
     Key::None,
     v2::directory,
     &[
@@ -201,7 +201,7 @@ static DIRECTORY: Object = Object::new(
 );
 
 static FILE: Object = Object::new(
-    "file",
+    "a file",
     Key::None,
     v2::file,
     &[
@@ -217,7 +217,7 @@ static FILE: Object = Object::new(
 );
 
 static CONTENTS: Object = Object::new(
-    "contents",
+    "the contents",
     Key::None,
     v2::contents,
     &[
@@ -228,7 +228,7 @@ static CONTENTS: Object = Object::new(
 );
 
 static LINK: Object = Object::new(
-    "link",
+    "a link",
     Key::None,
     v2::link,
     &[
@@ -243,7 +243,7 @@ static LINK: Object = Object::new(
 );
 
 static OWNER: Object = Object::new(
-    "owner",
+    "an owner",
     Key::None,
     crate::validate::node::owner,
     &[
@@ -253,7 +253,7 @@ static OWNER: Object = Object::new(
 );
 
 static DISK: Object = Object::new(
-    "disk",
+    "a disk",
     Key::None,
     v2::disk,
     &[
@@ -264,7 +264,7 @@ static DISK: Object = Object::new(
 );
 
 static PARTITION: Object = Object::new(
-    "partition",
+    "a partition",
     Key::None,
     v2::partition,
     &[
@@ -278,7 +278,7 @@ static PARTITION: Object = Object::new(
 );
 
 static FILESYSTEM: Object = Object::new(
-    "file system",
+    "a file system",
     Key::None,
     v2::filesystem,
     &[
@@ -289,7 +289,7 @@ static FILESYSTEM: Object = Object::new(
 );
 
 static MOUNT: Object = Object::new(
-    "mount",
+    "a mount",
     Key::None,
     v2::mount,
     &[
@@ -304,14 +304,14 @@ static MOUNT: Object = Object::new(
 );
 
 static MOUNT_CREATE: Object = Object::new(
-    "create section of a file system",
+    "the create section of a file system",
     Key::None,
     anything,
     &[Field::nonzero("force", Bool), Field::texts("options", Append)],
 );
 
 static RAID: Object = Object::new(
-    "array",
+    "an array",
     Key::None,
     v2::raid,
     &[
@@ -324,14 +324,14 @@ static RAID: Object = Object::new(
 );
 
 static SYSTEMD: Object = Object::new(
-    "systemd section",
+    "the systemd section",
     Key::None,
     anything,
     &[Field::objects("units", &UNIT, Append)],
 );
 
 static UNIT: Object = Object::new(
-    "unit",
+    "a unit",
     Key::None,
     v2::unit,
     &[
@@ -345,7 +345,7 @@ static UNIT: Object = Object::new(
 );
 
 static DROPIN: Object = Object::new(
-    "drop-in",
+    "a drop-in",
     Key::None,
     crate::validate::unit::dropin,
     &[Field::nonzero("contents", Text), Field::nonzero("name", Text)],

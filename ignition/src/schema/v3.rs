@@ -14,7 +14,7 @@ const KARG: super::List = Shared("karg");
 
 /// A config.
 pub(crate) static CONFIG: Object = Object::new(
-    "config",
+    "a config",
     Key::None,
     node::units_and_nodes,
     &[
@@ -27,7 +27,7 @@ pub(crate) static CONFIG: Object = Object::new(
 );
 
 static IGNITION: Object = Object::new(
-    "ignition section",
+    "the ignition section",
     Key::None,
     anything,
     &[
@@ -40,7 +40,7 @@ static IGNITION: Object = Object::new(
 );
 
 static IGNITION_CONFIG: Object = Object::new(
-    "config section",
+    "the config section",
     Key::None,
     resource::merges,
     &[
@@ -50,7 +50,7 @@ static IGNITION_CONFIG: Object = Object::new(
 );
 
 static PROXY: Object = Object::new(
-    "proxy",
+    "the proxy section",
     Key::None,
     resource::proxy,
     &[
@@ -61,21 +61,21 @@ static PROXY: Object = Object::new(
 );
 
 static SECURITY: Object = Object::new(
-    "security section",
+    "the security section",
     Key::None,
     anything,
     &[Field::object("tls", &TLS)],
 );
 
 static TLS: Object = Object::new(
-    "tls section",
+    "the tls section",
     Key::None,
     resource::authorities,
     &[Field::objects("certificateAuthorities", &REFERENCE, Keyed)],
 );
 
 static TIMEOUTS: Object = Object::new(
-    "timeouts",
+    "the timeouts",
     Key::None,
     anything,
     &[
@@ -86,7 +86,7 @@ static TIMEOUTS: Object = Object::new(
 
 /// A config or a certificate authority to fetch.
 static REFERENCE: Object = Object::new(
-    "reference",
+    "a reference",
     Key::Field("source"),
     resource::resource,
     &[
@@ -99,7 +99,7 @@ static REFERENCE: Object = Object::new(
 
 /// Something else to fetch: the contents of a file, a key.
 static RESOURCE: Object = Object::new(
-    "resource",
+    "a resource",
     Key::Field("source"),
     resource::resource,
     &[
@@ -111,21 +111,21 @@ static RESOURCE: Object = Object::new(
 );
 
 static HTTP_HEADER: Object = Object::new(
-    "header",
+    "a header",
     Key::Header,
     resource::header,
     &[Field::always("name", Text), Field::optional("value", Text)],
 );
 
 static VERIFICATION: Object = Object::new(
-    "verification",
+    "the verification",
     Key::None,
     resource::verification,
     &[Field::optional("hash", Text)],
 );
 
 static KERNEL_ARGUMENTS: Object = Object::new(
-    "kernel arguments",
+    "the kernel arguments",
     Key::None,
     anything,
     &[
@@ -135,7 +135,7 @@ static KERNEL_ARGUMENTS: Object = Object::new(
 );
 
 static PASSWD: Object = Object::new(
-    "passwd section",
+    "the passwd section",
     Key::None,
     anything,
     &[
@@ -145,7 +145,7 @@ static PASSWD: Object = Object::new(
 );
 
 static GROUP: Object = Object::new(
-    "group",
+    "a group",
     Key::Field("name"),
     anything,
     &[
@@ -158,7 +158,7 @@ static GROUP: Object = Object::new(
 );
 
 static USER: Object = Object::new(
-    "user",
+    "a user",
     Key::Field("name"),
     anything,
     &[
@@ -180,7 +180,7 @@ static USER: Object = Object::new(
 );
 
 static STORAGE: Object = Object::new(
-    "storage section",
+    "the storage section",
     Key::None,
     storage::storage,
     &[
@@ -195,7 +195,7 @@ static STORAGE: Object = Object::new(
 );
 
 static DIRECTORY: Object = Object::new(
-    "directory",
+    "a directory",
     Key::Field("path"),
     node::directory,
     &[
@@ -209,7 +209,7 @@ static DIRECTORY: Object = Object::new(
 
 /// A file.
 pub(crate) static FILE: Object = Object::new(
-    "file",
+    "a file",
     Key::Field("path"),
     node::file,
     &[
@@ -224,7 +224,7 @@ pub(crate) static FILE: Object = Object::new(
 );
 
 static LINK: Object = Object::new(
-    "link",
+    "a link",
     Key::Field("path"),
     node::link,
     &[
@@ -238,14 +238,14 @@ static LINK: Object = Object::new(
 );
 
 static OWNER: Object = Object::new(
-    "owner",
+    "an owner",
     Key::None,
     node::owner,
     &[Field::optional("id", Int), Field::optional("name", Text)],
 );
 
 static DISK: Object = Object::new(
-    "disk",
+    "a disk",
     Key::Field("device"),
     storage::disk,
     &[
@@ -256,7 +256,7 @@ static DISK: Object = Object::new(
 );
 
 static PARTITION: Object = Object::new(
-    "partition",
+    "a partition",
     Key::Partition,
     storage::partition,
     &[
@@ -273,7 +273,7 @@ static PARTITION: Object = Object::new(
 );
 
 static FILESYSTEM: Object = Object::new(
-    "file system",
+    "a file system",
     Key::Field("device"),
     storage::filesystem,
     &[
@@ -289,7 +289,7 @@ static FILESYSTEM: Object = Object::new(
 );
 
 static RAID: Object = Object::new(
-    "array",
+    "an array",
     Key::Field("name"),
     storage::raid,
     &[
@@ -302,7 +302,7 @@ static RAID: Object = Object::new(
 );
 
 static LUKS: Object = Object::new(
-    "LUKS volume",
+    "a LUKS volume",
     Key::Field("name"),
     storage::luks,
     &[
@@ -335,7 +335,7 @@ static CLEVIS: Object = Object::new(
 );
 
 static CLEVIS_CUSTOM: Object = Object::new(
-    "custom clevis pin",
+    "a custom clevis pin",
     Key::None,
     storage::clevis_custom,
     &[
@@ -346,7 +346,7 @@ static CLEVIS_CUSTOM: Object = Object::new(
 );
 
 static TANG: Object = Object::new(
-    "tang server",
+    "a tang server",
     Key::Field("url"),
     resource::tang,
     &[
@@ -357,14 +357,14 @@ static TANG: Object = Object::new(
 );
 
 static SYSTEMD: Object = Object::new(
-    "systemd section",
+    "the systemd section",
     Key::None,
     unit::instances,
     &[Field::objects("units", &UNIT, Keyed)],
 );
 
 static UNIT: Object = Object::new(
-    "unit",
+    "a unit",
     Key::Field("name"),
     unit::unit,
     &[
@@ -377,7 +377,7 @@ static UNIT: Object = Object::new(
 );
 
 static DROPIN: Object = Object::new(
-    "drop-in",
+    "a drop-in",
     Key::Field("name"),
     unit::dropin,
     &[Field::optional("contents", Text), Field::always("name", Text)],
