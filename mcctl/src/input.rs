@@ -196,3 +196,28 @@ fn text(bytes: Vec<u8>) -> Result<String, Finding> {
         None => Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_bounded() {
+        assert_eq!(text(vec![b' '; MAX_TEXT_BYTES]).unwrap().len(), MAX_TEXT_BYTES);
+        let finding = text(vec![b' '; MAX_TEXT_BYTES + 1]).unwrap_err();
+        assert_eq!(finding.code, Code::TEXT_TOO_LARGE);
+        assert_eq!(finding.message, "is longer than 64 MiB");
+    }
+
+    #[test]
+    fn a_stream_without_end_is_read_to_the_bound_only() {
+        let (texts, failures) = read(&[PathBuf::from("/dev/zero")], false);
+        assert_eq!(texts, []);
+        assert_eq!(failures[0].finding.code, Code::TEXT_TOO_LARGE);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_text() {
+        assert_eq!(text(b"\xef\xbb\xbfkind: A".to_vec()).unwrap(), "kind: A");
+    }
+}

@@ -91,6 +91,13 @@ fn binary_contents_are_summed_up() {
 }
 
 #[test]
+fn carriage_returns_are_seen() {
+    let spec = one_file("/etc/dos", "0644", "data:,a%0D%0Ab%0D%0A");
+    let ran = run_with_input("inspect -", machine_config("50-dos", "worker", &spec).as_bytes());
+    assert!(ran.out.ends_with("    | a\\r\n    | b\\r\n"), "{}", ran.out);
+}
+
+#[test]
 fn long_contents_are_cut() {
     let spec = one_file("/etc/long", "0644", &format!("data:,{}", "line%0A".repeat(500)));
     let input = machine_config("50-long", "worker", &spec);

@@ -86,6 +86,23 @@ fn an_error_is_1_whichever_side_it_is_on() {
 }
 
 #[test]
+fn what_no_node_can_decode_may_be_left_and_not_be_entered() {
+    let (broken, sound) = (
+        "mcctl/tests/bad/hash-wrong.yaml",
+        "examples/base/50-worker-chrony.yaml",
+    );
+    let entered = run(&format!("plan --pool worker --from {sound} --to {broken}"));
+    assert_eq!((entered.code, entered.out.as_str()), (1, ""), "{}", entered.err);
+    assert!(
+        entered.err.starts_with(&format!("error[MC1113] {broken}:")),
+        "{}",
+        entered.err
+    );
+    let left = run(&format!("plan --pool worker --from {broken} --to {sound}"));
+    assert_eq!(left.code, 3, "{}{}", left.out, left.err);
+}
+
+#[test]
 fn every_form_says_the_same() {
     let line = format!("plan --pool edge {CHANGE} {POLICY} --show-diff");
     let json = run(&format!("{line} -o json"));
