@@ -11,11 +11,12 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::{cache_dir, root, run};
 
 /// Debian packages the tests use, and how their presence is seen.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
     ("ignition", "/usr/lib/dracut/modules.d/30ignition/ignition"),
     ("libblkid-dev", "/usr/include/blkid/blkid.h"),
     ("gcc", "/usr/bin/gcc"),
     ("passwd", "/usr/sbin/useradd"),
+    ("systemd", "/usr/bin/systemctl"),
 ];
 
 /// What the bench compares with.
