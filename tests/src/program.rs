@@ -10,6 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a program in the background may take to end when asked to.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often a condition is looked at while it is waited for.
 const POLL: Duration = Duration::from_millis(10);
@@ -139,8 +143,16 @@ impl Background {
 }
 
 impl Drop for Background {
+    /// Asks it to end, so that it can end children of its own, and makes it end when it does not.
     fn drop(&mut self) {
-        kill(&mut self.child);
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // It fails only when the process has ended by itself.
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        let ended = wait_for("its end", PATIENCE, || Ok(self.child.try_wait()?));
+        if ended.is_err() {
+            kill(&mut self.child);
+        }
     }
 }
 
@@ -222,13 +234,20 @@ mod tests {
 
     #[test]
     fn what_runs_in_the_background_ends_with_its_value() {
-        let dir = tempfile::tempdir().unwrap();
-        let background =
-            Background::start(Command::new("sleep").arg("600"), &dir.path().join("log")).unwrap();
-        let proc = format!("/proc/{}", background.id());
-        assert!(Path::new(&proc).exists());
-        drop(background);
-        assert!(!Path::new(&proc).exists());
+        // One that ends when asked to, and one that has to be made to.
+        for script in [
+            "exec sleep 600",
+            "trap '' TERM; echo ready; while :; do sleep 0.1; done",
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut command = Command::new("sh");
+            let background =
+                Background::start(command.args(["-c", script]), &dir.path().join("log")).unwrap();
+            let proc = format!("/proc/{}", background.id());
+            assert!(Path::new(&proc).exists());
+            drop(background);
+            assert!(!Path::new(&proc).exists(), "{script}");
+        }
     }
 
     #[test]
