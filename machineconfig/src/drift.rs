@@ -114,6 +114,8 @@ pub enum DriftKind {
     Owner,
     /// The contents differ.
     Content,
+    /// A symbolic link of the config leads elsewhere.
+    Link,
     /// A masked unit is no link to /dev/null.
     Mask,
     /// A unit is enabled that should be disabled, or the other way round.
@@ -153,7 +155,7 @@ pub struct Drift {
     pub machine_config: Option<String>,
     /// What to do about it.
     pub remedy: String,
-    /// The reference does not look at this: owners, units that should be enabled, units without contents, SSH keys.
+    /// The reference does not look at this: owners, directories, links, units that should be enabled, units without contents, SSH keys.
     pub beyond_reference: bool,
 }
 
@@ -167,6 +169,7 @@ impl DriftKind {
             DriftKind::Mode => Code::DRIFT_MODE,
             DriftKind::Owner => Code::DRIFT_OWNER,
             DriftKind::Content => Code::DRIFT_CONTENT,
+            DriftKind::Link => Code::DRIFT_LINK,
             DriftKind::Mask => Code::DRIFT_MASK,
             DriftKind::Enablement => Code::DRIFT_ENABLEMENT,
             DriftKind::SshKeys => Code::DRIFT_SSH_KEYS,

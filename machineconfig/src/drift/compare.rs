@@ -71,6 +71,11 @@ impl At<'_> {
                     self.text(contents, seen);
                 }
             }
+            What::Directory => self.directory(seen),
+            What::Link { target: None } => {
+                self.regular_seen(seen);
+            }
+            What::Link { target: Some(target) } => self.link(target, seen),
             What::Mask => self.mask(seen),
             What::SshKeys(keys) => self.ssh_keys(keys, seen),
         }
@@ -195,6 +200,26 @@ impl At<'_> {
         }
     }
 
+    fn directory(&mut self, seen: &Seen) {
+        if *seen != Seen::Directory {
+            self.drift(kind_otherwise(seen), "a directory", kind_of(seen));
+        }
+    }
+
+    /// A link that leads out of the root is reported as one even where the config wants it so.
+    fn link(&mut self, target: &str, seen: &Seen) {
+        let expected = format!("a symbolic link to {target}");
+        match seen {
+            Seen::Symlink { target: found, .. } if found == target => {}
+            Seen::Symlink { .. } => {
+                self.drift(DriftKind::Link, expected, kind_of(seen));
+            }
+            _ => {
+                self.drift(kind_otherwise(seen), expected, kind_of(seen));
+            }
+        }
+    }
+
     fn mask(&mut self, seen: &Seen) {
         const EXPECTED: &str = "a link to /dev/null";
         match seen {
@@ -218,9 +243,11 @@ impl At<'_> {
         }
     }
 
-    /// The keys, if the user who would have them exists; without that user nothing is written (MCO daemon 3.9).
+    /// The keys. That none are there is as it should be without the user who would have them (MCO daemon 3.9); keys that are there
+    /// count whatever the node says of its users.
     fn ssh_keys(&mut self, keys: &[String], seen: &Seen) {
-        if !self.observed.users.contains_key(SSH_KEYS_USER) || (keys.is_empty() && *seen == Seen::Missing) {
+        let nobody = !self.observed.users.contains_key(SSH_KEYS_USER);
+        if *seen == Seen::Missing && (nobody || keys.is_empty()) {
             return;
         }
         let Some((mode, owner, contents)) = self.regular_seen(seen) else {
@@ -318,6 +345,16 @@ fn enabled(unit: &str, wanted: &Enablement, answer: &str) -> Option<Drift> {
         remedy: remedy(DriftKind::Enablement),
         beyond_reference: wanted.enabled || !wanted.has_contents,
     })
+}
+
+/// In which respect something else than was asked for differs.
+fn kind_otherwise(seen: &Seen) -> DriftKind {
+    match seen {
+        Seen::Missing => DriftKind::Missing,
+        Seen::File { .. } | Seen::Symlink { .. } | Seen::Directory | Seen::Other { .. } => DriftKind::Type,
+        Seen::LeadsOut { .. } => DriftKind::LeadsOut,
+        Seen::Unreadable { .. } => DriftKind::Unreadable,
+    }
 }
 
 fn kind_of(seen: &Seen) -> String {

@@ -55,6 +55,13 @@ pub(super) enum What {
         /// Nothing there is as good as an empty file.
         may_be_absent: bool,
     },
+    /// A directory, whatever its mode: on a running node nobody sets it (MCO daemon 3.3).
+    Directory,
+    /// A link of the config.
+    Link {
+        /// What a symbolic link says; a hard link is a file like any other, and only must be there.
+        target: Option<String>,
+    },
     /// A link that ends at `/dev/null`.
     Mask,
     /// Exactly these keys, whatever their order.
@@ -115,6 +122,7 @@ impl Expectation {
         // The declared version matters beyond its translation: the reference verifies 2.x configs by other rules.
         let spec2 = parsed.declared.starts_with("2.");
         expectation.add_files(&parsed.config, spec2);
+        expectation.add_directories_and_links(&parsed.config);
         expectation.add_units(&parsed.config, spec2);
         expectation.add_ssh_keys(&parsed.config);
         Ok(expectation)
@@ -163,6 +171,33 @@ impl Expectation {
                 let what = What::File(WantedFile::of(entry));
                 self.demand(path.to_owned(), what, Part::Path(path.to_owned()), None, false);
             }
+        }
+    }
+
+    /// What Ignition made at first boot; no running node changes it, and the reference does not look at it.
+    fn add_directories_and_links(&mut self, config: &Config) {
+        for entry in list(config, "/storage/directories") {
+            if let Some(path) = text(entry, "path") {
+                self.demand(
+                    path.to_owned(),
+                    What::Directory,
+                    Part::Path(path.to_owned()),
+                    None,
+                    true,
+                );
+            }
+        }
+        for entry in list(config, "/storage/links") {
+            let Some(path) = text(entry, "path") else { continue };
+            let hard = entry.get("hard").and_then(Value::as_bool) == Some(true);
+            let target = text(entry, "target").filter(|_| !hard).map(str::to_owned);
+            self.demand(
+                path.to_owned(),
+                What::Link { target },
+                Part::Path(path.to_owned()),
+                None,
+                true,
+            );
         }
     }
 

@@ -97,6 +97,7 @@ impl std::fmt::Display for DriftKind {
             DriftKind::Mode => "mode",
             DriftKind::Owner => "owner",
             DriftKind::Content => "content",
+            DriftKind::Link => "link",
             DriftKind::Mask => "mask",
             DriftKind::Enablement => "enablement",
             DriftKind::SshKeys => "SSH keys",

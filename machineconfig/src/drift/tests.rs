@@ -473,6 +473,66 @@ fn ssh_keys_are_a_set_of_lines_in_a_file_of_core() {
         NONE,
         "without the user nothing is written"
     );
+    no_core.paths.insert(
+        SSH_KEYS.to_owned(),
+        keys(&format!("{anna}\n{bob}\nssh-rsa AAAA mallory")),
+    );
+    let found = compare(&both, &no_core);
+    assert!(
+        found.iter().any(|drift| drift.kind == DriftKind::SshKeys),
+        "a key that was added counts although the node hides its users: {found:?}"
+    );
+}
+
+#[test]
+fn directories_and_links_are_there_and_of_their_type() {
+    let expected = spec3(json!({"storage": {
+        "directories": [{"path": "/d", "mode": 448}],
+        "links": [{"path": "/l", "target": "/d/x"}, {"path": "/h", "target": "/d/x", "hard": true}],
+    }}));
+    let whole = [
+        ("/d", Seen::Directory),
+        ("/l", link("/d/x", None)),
+        ("/h", file("")),
+    ];
+    assert_eq!(drift(&expected, &whole), NONE);
+    let out = Seen::LeadsOut {
+        link: "/d".to_owned(),
+        target: "../..".to_owned(),
+    };
+    let table: [(&str, Seen, &str); 7] = [
+        ("/d", Seen::Missing, "/d missing: a directory, nothing"),
+        ("/d", file(""), "/d type: a directory, a regular file"),
+        (
+            "/d",
+            link("../..", None),
+            "/d type: a directory, a symbolic link to ../..",
+        ),
+        (
+            "/d",
+            out,
+            "/d leads out: a directory, /d leads out of the root, to ../..",
+        ),
+        (
+            "/l",
+            link("/e", None),
+            "/l link: a symbolic link to /d/x, a symbolic link to /e",
+        ),
+        (
+            "/l",
+            Seen::Directory,
+            "/l type: a symbolic link to /d/x, a directory",
+        ),
+        ("/h", Seen::Missing, "/h missing: a regular file, nothing"),
+    ];
+    for (path, seen, wanted) in table {
+        let mut paths = whole.to_vec();
+        paths.retain(|(other, _)| *other != path);
+        paths.push((path, seen));
+        let found = compare(&expected, &node(&expected, &paths));
+        assert_eq!(short(&found), [wanted]);
+        assert!(found[0].beyond_reference);
+    }
 }
 
 #[test]

@@ -236,6 +236,8 @@ codes! {
         "Give the rendered MachineConfig, or the Ignition config that the server hands out.";
     NODE_UNREADABLE = 4013: "The root directory of a node, or a part of it that every answer needs, cannot be read.",
         "Name the directory that holds the node's root, and read it as a user who may.";
+    DRIFT_LINK = 4014: "A symbolic link of the config leads elsewhere on the node.",
+        "Point the link where the config says, or change it in the MachineConfig.";
     SERVER_TLS_SETTINGS = 5001: "The server cannot offer TLS as it is asked to.",
         "Correct --tls-min-version and --tls-cipher-suites, or leave them out.";
     SERVER_PAIR = 5002: "Certificate and key of the server cannot be used.",

@@ -164,7 +164,7 @@ fn no_drift(input: &Input, drift: Vec<Drift>, checks: &mut Checks<'_>) {
     }
 }
 
-/// Owners, SSH keys, enablement where the config says enabled, and everything about a unit without contents: the reference's check
+/// Owners, directories, links, SSH keys, enablement where the config says enabled, and everything about a unit without contents: the reference's check
 /// of these is missing or dead.
 fn never_looked_at(input: &Input, drift: &Drift) -> bool {
     let config = input.machine_config.spec.config.as_ref();
@@ -175,10 +175,20 @@ fn never_looked_at(input: &Input, drift: &Drift) -> bool {
     let named = |unit: &&Value| drift.unit.as_deref() == unit["name"].as_str();
     let unit = units.into_iter().flatten().find(named);
     match drift.kind {
-        DriftKind::Owner | DriftKind::SshKeys => true,
+        DriftKind::Owner | DriftKind::SshKeys | DriftKind::Link => true,
+        _ if is_directory_or_link(config, &drift.path) => true,
         DriftKind::Enablement => of_2_x || unit.is_some_and(|unit| unit["enabled"] == true || is_bare(unit)),
         _ => unit.is_some_and(is_bare),
     }
+}
+
+fn is_directory_or_link(config: Option<&Value>, path: &str) -> bool {
+    let list = |pointer| config.and_then(|config| config.pointer(pointer)?.as_array());
+    [list("/storage/directories"), list("/storage/links")]
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry["path"] == path)
 }
 
 fn is_bare(unit: &Value) -> bool {
