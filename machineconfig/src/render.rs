@@ -88,7 +88,7 @@ pub fn render_strictly(
 }
 
 /// What is wrong with one MachineConfig by itself, errors and warnings: the checks `render` makes before merging, and those
-/// the reference leaves to the nodes.
+/// the reference leaves to the nodes. Whether its labels suit a pool is for those to judge who know the pools.
 #[must_use]
 pub fn check(config: &MachineConfig) -> Vec<Finding> {
     let mut findings = Vec::new();

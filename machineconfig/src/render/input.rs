@@ -83,7 +83,7 @@ impl<'a> Input<'a> {
     }
 
     /// The role label.
-    pub(super) fn role(&self) -> Option<&str> {
+    fn role(&self) -> Option<&str> {
         self.config
             .metadata
             .labels

@@ -26,16 +26,6 @@ const FIRST_BOOT: [&str; 11] = [
 /// What no node can apply, as errors.
 pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let labels = input.config.metadata.labels.as_ref();
-    if labels.is_some_and(|labels| !labels.is_empty()) && input.role().is_none_or(str::is_empty) {
-        let message = format!("has no role (label {})", crds::annotations::ROLE);
-        findings.push(Finding::error(
-            Code::NO_ROLE,
-            input.object(),
-            "metadata.labels",
-            message,
-        ));
-    }
     for (index, file) in entries(input, "/storage/files").iter().enumerate() {
         check_file(input, index, file, &mut findings);
     }

@@ -170,6 +170,41 @@ fn a_file_that_no_node_can_apply_is_refused_on_the_first_render() {
 }
 
 #[test]
+fn what_contradicts_once_merged_is_refused_and_both_sides_are_named() {
+    let with = |name: &str, section: Value| {
+        let mut config = section;
+        config["ignition"] = json!({ "version": "3.2.0" });
+        worker(name, json!({ "config": config }))
+    };
+    let link = with(
+        "00",
+        json!({ "storage": { "links": [{ "path": "/l", "target": "/t" }] } }),
+    );
+    let below = with_file(
+        "01",
+        &json!({ "path": "/l/x", "contents": { "source": "data:,x" } }),
+    );
+    let findings = refused(&[link, below]);
+    let finding = only(&findings, Code::MERGED_INVALID);
+    assert_eq!(
+        (finding.object.as_str(), finding.field.as_str()),
+        ("MachineConfig/01", "spec.config.storage.files")
+    );
+    assert!(finding.message.contains("/l/x"), "{finding}");
+    let disk = |name: &str, number: u32, start: u32| {
+        let partitions = json!([{ "number": number, "startMiB": start, "sizeMiB": 100 }]);
+        with(
+            name,
+            json!({ "storage": { "disks": [{ "device": "/dev/a", "partitions": partitions }] } }),
+        )
+    };
+    let findings = refused(&[disk("00", 1, 1), disk("01", 2, 50)]);
+    let finding = only(&findings, Code::MERGED_INVALID);
+    assert_eq!(finding.object, "MachineConfig/01");
+    assert!(finding.message.contains("over 00"), "{finding}");
+}
+
+#[test]
 fn a_control_character_is_found_in_the_machine_config_that_brought_it() {
     let unit = json!({ "name": "a.service", "contents": "[Unit]\nDescription=\u{81}\n" });
     let configs = [
