@@ -929,8 +929,9 @@ fn flags_of_all_commands_may_stand_before_the_command() {
         .arg(run.at("in"))
         .arg("--dest-dir")
         .arg(run.at("out"))
-        .status()
-        .unwrap();
+        .output()
+        .unwrap()
+        .status;
     assert_eq!(status.code(), Some(0));
 }
 

@@ -15,7 +15,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, RenameFlags, renameat, renameat_with};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
@@ -90,10 +90,16 @@ fn replace(destination: &Path, parent: &Path, files: &Files, probe: Probe<'_>) -
         Err(error) => return Err(error).with_context(failed),
     };
     let new = stage.directory.path();
+    // First, so that what is written inherits security labels as it would in the destination.
+    let dressed = if exists {
+        carry::attributes(destination, new)
+    } else {
+        set_mode(new, DIRECTORY_MODE)
+    };
+    dressed.with_context(failed)?;
     probe(Step::Write)
         .and_then(|()| write(new, files))
         .with_context(failed)?;
-    set_mode(new, DIRECTORY_MODE).with_context(failed)?;
     probe(Step::Carry).with_context(failed)?;
     if exists {
         match carry(destination, new) {
@@ -105,12 +111,7 @@ fn replace(destination: &Path, parent: &Path, files: &Files, probe: Probe<'_>) -
     probe(Step::Exchange)
         .and_then(|()| sync_tree(new))
         .with_context(failed)?;
-    let how = if exists {
-        RenameFlags::EXCHANGE
-    } else {
-        RenameFlags::NOREPLACE
-    };
-    match renameat_with(CWD, new, CWD, destination, how) {
+    match exchange(new, destination, exists) {
         Ok(()) => {}
         Err(Errno::BUSY | Errno::XDEV | Errno::INVAL) if exists => return Ok(Replaced::Impossible),
         Err(error) => return Err(error).with_context(failed),
@@ -121,6 +122,18 @@ fn replace(destination: &Path, parent: &Path, files: &Files, probe: Probe<'_>) -
         stage.disarm();
     }
     Ok(Replaced::Yes)
+}
+
+/// The one step: exchanges the two, or where there is no destination yet, makes the new one it.
+fn exchange(new: &Path, destination: &Path, exists: bool) -> Result<(), Errno> {
+    if exists {
+        return renameat_with(CWD, new, CWD, destination, RenameFlags::EXCHANGE);
+    }
+    match renameat_with(CWD, new, CWD, destination, RenameFlags::NOREPLACE) {
+        // Not every file system knows the flag. Without it, an empty directory that has come up meanwhile is replaced.
+        Err(Errno::INVAL) => renameat(CWD, new, CWD, destination),
+        result => result,
+    }
 }
 
 /// One sub-directory after the other, back again if one of them fails.

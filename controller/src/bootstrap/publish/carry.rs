@@ -15,8 +15,7 @@ use crate::bootstrap::output::{API_SERVER, CONTROLLER_CONFIG};
 /// Longest list of names, and longest value, of extended attributes, in bytes (xattr(7)).
 const MAX_XATTR: usize = 64 << 10;
 
-/// Links everything in `old` that is no earlier output into `new`, and gives `new` the mode, owner and attributes of
-/// `old`.
+/// Links everything in `old` that is no earlier output into `new`.
 pub(super) fn carry(old: &Path, new: &Path) -> io::Result<()> {
     for entry in fs::read_dir(old)? {
         let entry = entry?;
@@ -27,7 +26,7 @@ pub(super) fn carry(old: &Path, new: &Path) -> io::Result<()> {
             None => link(&from, &to)?,
         }
     }
-    attributes(old, new)
+    Ok(())
 }
 
 /// The same for one of the directories that are written: `old` to `new`, both called `name`.
@@ -101,7 +100,7 @@ fn link(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Gives the directory `to` the owner, mode and extended attributes (security labels, access lists) of `from`.
-fn attributes(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn attributes(from: &Path, to: &Path) -> io::Result<()> {
     let (from, to) = (fs::File::open(from)?, fs::File::open(to)?);
     let (facts, own) = (from.metadata()?, to.metadata()?);
     if (facts.uid(), facts.gid()) != (own.uid(), own.gid()) {
