@@ -182,7 +182,7 @@ fn finish(
     let spec_json = json::spec(&spec, &ignition);
     let annotations = defaults.annotations(&spec.os_image_url);
     let size = json::object_size(&name, pool, &annotations, &spec_json);
-    findings.extend(outcome::size_finding(pool, size));
+    findings.extend(outcome::size_finding(pool, size, &ignition, &provenance));
     refuse(&findings)?;
     debug_assert!(
         findings

@@ -86,7 +86,7 @@ fn lint(objects: &Objects, findings: &mut Findings) -> BTreeSet<Note> {
     sound.pools.clone_from(&objects.pools);
     sound.controller_config.clone_from(&objects.controller_config);
     for config in objects.configs.iter().filter(|config| !pool::is_rendered(config)) {
-        let said = machineconfig::render::check(config);
+        let said = pool::faults(objects, config);
         if !said.iter().any(Finding::is_error) {
             sound.configs.push(config.clone());
         }
@@ -110,38 +110,21 @@ fn lint(objects: &Objects, findings: &mut Findings) -> BTreeSet<Note> {
 /// What may be no fault at all when not everything could be used.
 const MAY_FOLLOW: [Code; 2] = [Code::POOL_SELECTS_NOTHING, Code::POOL_NOT_FOUND];
 
-/// Role labels that are missing, or that name no pool when the input has pools. Rendered configs have none.
+/// Role labels that name no pool, when the input has pools.
 fn roles(objects: &Objects) -> Vec<Finding> {
     let field = format!("metadata.labels[{}]", annotations::ROLE);
-    let mut findings = Vec::new();
-    for config in &objects.configs {
-        if pool::is_rendered(config) || pool::is_selected(objects, config) {
-            continue;
-        }
-        let object = format!(
-            "MachineConfig/{}",
-            config.metadata.name.as_deref().unwrap_or_default()
-        );
-        let unlabelled = config.metadata.labels.as_ref().is_none_or(BTreeMap::is_empty);
-        match pool::role(config) {
-            // Rendering refuses those without any label by itself.
-            None if unlabelled => {}
-            None => findings.push(Finding::error(
-                Code::NO_ROLE,
-                object,
-                &field,
-                "no role, so no pool takes it",
-            )),
-            Some(role) if !pool::exists(objects, role) => {
-                let known = pool::names(objects).into_iter().collect::<Vec<_>>().join(", ");
-                let message =
-                    format!("there is no pool {role}, and no pool selects it; the input has {known}");
-                findings.push(Finding::error(Code::POOL_UNKNOWN, object, &field, message));
-            }
-            Some(_) => {}
-        }
-    }
-    findings
+    let known = pool::names(objects).into_iter().collect::<Vec<_>>().join(", ");
+    let unselected = objects
+        .configs
+        .iter()
+        .filter(|config| !pool::is_selected(objects, config));
+    let unknown = unselected.filter_map(|config| {
+        let role = pool::role(config).filter(|role| !pool::exists(objects, role))?;
+        let object = format!("MachineConfig/{}", config.metadata.name.as_deref()?);
+        let message = format!("there is no pool {role}, and no pool selects it; the input has {known}");
+        Some(Finding::error(Code::POOL_UNKNOWN, object, &field, message))
+    });
+    unknown.collect()
 }
 
 /// What is wrong with the NodeDisruptionPolicies of the input.

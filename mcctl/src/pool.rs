@@ -41,8 +41,17 @@ pub(crate) fn render(objects: &Objects, pool: &str, images: &Images) -> (Option<
 /// lets through: contents that no node can decode, for one.
 pub(crate) fn unusable(objects: &Objects, pool: &str) -> Vec<Finding> {
     let selected = select(objects, pool).unwrap_or_default();
-    let found = selected.iter().flat_map(machineconfig::render::check);
+    let found = selected.iter().flat_map(|config| faults(objects, config));
     found.filter(Finding::is_error).collect()
+}
+
+/// What is wrong with a MachineConfig by itself. It needs no role when a pool selects it by another label.
+pub(crate) fn faults(objects: &Objects, config: &MachineConfig) -> Vec<Finding> {
+    let mut found = machineconfig::render::check(config);
+    if is_selected(objects, config) {
+        found.retain(|finding| finding.code != Code::NO_ROLE);
+    }
+    found
 }
 
 /// The MachineConfigs of a pool. The MachineConfigPool of that name decides; without one it is the role label,

@@ -1,5 +1,8 @@
 //! The MachineConfigs merged, and what only shows then (MCO render 2.5, 2.8).
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use ignition::{Config, Merger};
 use serde_json::Value;
 
@@ -181,12 +184,50 @@ fn os_image(merged: &Merged, defaults: &Defaults) -> Vec<Finding> {
 }
 
 /// The size of the rendered object, when it is too large or near it.
-pub(super) fn size_finding(pool: &str, size: usize) -> Option<Finding> {
+pub(super) fn size_finding(
+    pool: &str,
+    size: usize,
+    ignition: &Config,
+    provenance: &Provenance,
+) -> Option<Finding> {
+    if size <= LARGE_SIZE {
+        return None;
+    }
     let object = format!("MachineConfigPool/{pool}");
-    let message = format!("the rendered MachineConfig has {size} bytes, and {MAX_SIZE} are allowed");
-    match size {
-        0..=LARGE_SIZE => None,
-        _ if size <= MAX_SIZE => Some(Finding::warning(Code::RENDERED_LARGE, object, "", message)),
-        _ => Some(Finding::error(Code::RENDERED_TOO_LARGE, object, "", message)),
+    let largest = largest(ignition, provenance);
+    let message = format!("the rendered MachineConfig has {size} bytes, and {MAX_SIZE} are allowed{largest}");
+    Some(if size <= MAX_SIZE {
+        Finding::warning(Code::RENDERED_LARGE, object, "", message)
+    } else {
+        Finding::error(Code::RENDERED_TOO_LARGE, object, "", message)
+    })
+}
+
+/// Which MachineConfigs bring most of it, by the contents of their files as they are encoded.
+fn largest(ignition: &Config, provenance: &Provenance) -> String {
+    const NAMED: usize = 3;
+    let files = ignition
+        .value()
+        .pointer("/storage/files")
+        .and_then(Value::as_array);
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    for file in files.into_iter().flatten() {
+        let source = file.pointer("/contents/source").and_then(Value::as_str);
+        let path = file["path"].as_str().unwrap_or_default();
+        if let Some(winner) = provenance.winner(&Part::Path(path.to_owned())) {
+            *sizes.entry(winner).or_default() += source.map_or(0, str::len);
+        }
+    }
+    let mut sizes: Vec<_> = sizes.into_iter().collect();
+    sizes.sort_by_key(|(name, size)| (Reverse(*size), *name));
+    let named: Vec<_> = sizes
+        .iter()
+        .take(NAMED)
+        .map(|(name, size)| format!("{size} of {name}"))
+        .collect();
+    if named.is_empty() {
+        String::new()
+    } else {
+        format!("; most are in files: {}", named.join(", "))
     }
 }

@@ -99,6 +99,25 @@ fn an_unreadable_file_does_not_hide_what_is_wrong_with_the_others() {
 }
 
 #[test]
+fn a_pool_may_select_by_another_label_than_the_role() {
+    let config = machine_config("50-x", "", "  fips: false")
+        .replace("machineconfiguration.openshift.io/role: ", "team: storage");
+    let alone = run_with_input("lint -f -", config.as_bytes());
+    assert_eq!(alone.err.matches("error[MC1132]").count(), 1, "{}", alone.err);
+    let pool = std::fs::read_to_string("../examples/base/pool-worker.yaml").unwrap();
+    let pool = pool.replacen(
+        "machineconfiguration.openshift.io/role: worker",
+        "team: storage",
+        1,
+    );
+    let both = format!("{config}---\n{pool}");
+    for command in ["lint -f -", "render --pool worker -o name -f -"] {
+        let ran = run_with_input(command, both.as_bytes());
+        assert_eq!(ran.code, 0, "{command}: {}", ran.err);
+    }
+}
+
+#[test]
 fn an_unusable_policy_is_an_error() {
     let policy = std::fs::read_to_string("../examples/policy.yaml").unwrap();
     let policy = policy.replace("name: image-prune.timer", "name: image-prune");
