@@ -60,7 +60,8 @@ pub struct Piece {
 struct Record {
     app: Arc<App>,
     peer: SocketAddr,
-    head: bool,
+    /// In a word of ours.
+    method: &'static str,
     status: StatusCode,
     about: About,
     began: Instant,
@@ -131,15 +132,19 @@ impl Service<Request<Incoming>> for Connection {
             request.uri().path(),
             accept.as_deref(),
         );
-        let head = request.method() == Method::HEAD;
+        let method = match *request.method() {
+            Method::GET => "GET",
+            Method::HEAD => "HEAD",
+            _ => "other",
+        };
         let record = Record {
             app: self.app.clone(),
             peer: self.peer,
-            head,
+            method,
             status: reply.status,
             about: reply.about,
             began,
-            length: if head { 0 } else { reply.body.len() },
+            length: if method == "HEAD" { 0 } else { reply.body.len() },
         };
         let mut response = Response::new(Answer::empty());
         *response.status_mut() = reply.status;
@@ -244,7 +249,7 @@ impl Record {
         let Self {
             app,
             peer,
-            head,
+            method,
             status,
             about,
             began,
@@ -258,6 +263,7 @@ impl Record {
             return;
         }
         tracing::info!(
+            method,
             pool = about.pool.as_ref().map(|pool| &*pool.name).or(about.unserved.as_deref()),
             version = about.version.map(ignition::Version::as_str),
             remote = %peer,
@@ -265,7 +271,6 @@ impl Record {
             latency_us = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX),
             bytes = sent,
             complete = unsent == 0,
-            head,
             reason = about.reason,
             "Request",
         );
