@@ -42,14 +42,13 @@ struct Ports {
 ///
 /// # Errors
 /// What keeps the server from starting, in one message that says what to do.
-pub fn run(arguments: Bootstrap) -> anyhow::Result<()> {
+pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
     let Bootstrap {
         server_basedir,
         bootstrap_kubeconfig,
         bootstrap_certs,
         all_pools,
-        serving,
-    } = arguments;
+    } = bootstrap;
     crate::log::init(serving.log_format, serving.klog.v);
     raise_file_limit();
     let layout = Layout {
@@ -62,12 +61,12 @@ pub fn run(arguments: Bootstrap) -> anyhow::Result<()> {
             Served::ControlPlane
         },
     };
-    let settings = tls_settings(&layout, &serving)?;
+    let settings = tls_settings(&layout, serving)?;
     let pair = PairFiles::new(serving.cert.clone(), serving.key.clone())?;
     let acceptor = tls::acceptor(&settings, pair.pair()).map_err(|error| refused_settings(&error))?;
     let runtime = Runtime::new().context("the asynchronous runtime does not start")?;
     // Ports first: a port that is taken is the commonest mistake and quickly found out.
-    let ports = runtime.block_on(async { open_ports(&serving) })?;
+    let ports = runtime.block_on(async { open_ports(serving) })?;
     let loader = Loader::new(layout)?;
     let app = Arc::new(App::default());
     reload::log_new_problems(&loader.snapshot().problems, &[]);
@@ -80,7 +79,7 @@ pub fn run(arguments: Bootstrap) -> anyhow::Result<()> {
         pools = ?app.snapshot().ready_pools().map(|pool| &*pool.name).collect::<Vec<_>>(),
         "Serving"
     );
-    runtime.block_on(serve(ports, acceptor, &app, limits(&serving)))?;
+    runtime.block_on(serve(ports, acceptor, &app, limits(serving)))?;
     // Nothing that is left is worth waiting for.
     runtime.shutdown_background();
     Ok(())

@@ -15,6 +15,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+    /// How it is served, whatever is served.
+    #[command(flatten)]
+    pub serving: Serving,
 }
 
 /// What to do.
@@ -23,7 +26,7 @@ pub enum Command {
     /// Serve what a directory holds
     ///
     /// The directory is the one that `machine-config-controller bootstrap` writes.
-    Bootstrap(Box<Bootstrap>),
+    Bootstrap(Bootstrap),
     /// Print the version
     Version,
 }
@@ -43,62 +46,75 @@ pub struct Bootstrap {
     /// Serve every pool, not only master and arbiter
     #[arg(long)]
     pub all_pools: bool,
-    /// What all ways of serving have in common.
-    #[command(flatten)]
-    pub serving: Serving,
 }
 
-/// Flags of every sub-command that serves.
+/// Flags of all sub-commands; as in the reference they may stand before the sub-command too.
 #[derive(Debug, Args)]
 #[expect(clippy::doc_markdown, reason = "these comments are what --help prints")]
 pub struct Serving {
     /// Port for TLS
-    #[arg(long, value_name = "PORT", default_value_t = 22623)]
+    #[arg(long, global = true, value_name = "PORT", default_value_t = 22623)]
     pub secure_port: u16,
     /// Port for plain HTTP, with the same secrets for anyone who listens in; closed unless given
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, global = true, value_name = "PORT")]
     pub insecure_port: Option<u16>,
     /// Address to listen on; all interfaces unless given
-    #[arg(long, value_name = "IP")]
+    #[arg(long, global = true, value_name = "IP")]
     pub bind_address: Option<IpAddr>,
     /// Certificate chain in PEM; read again when it changes
-    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/mcs/tls.crt")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/ssl/mcs/tls.crt"
+    )]
     pub cert: PathBuf,
     /// Private key in PEM; read again when it changes
-    #[arg(long, value_name = "FILE", default_value = "/etc/ssl/mcs/tls.key")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/ssl/mcs/tls.key"
+    )]
     pub key: PathBuf,
     /// Lowest TLS version: VersionTLS12 or VersionTLS13
     ///
     /// Unless given it is that of the TLS profile in api-server/api-server.yaml, else VersionTLS12.
-    #[arg(long, value_name = "VERSION", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "VERSION",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub tls_min_version: String,
     /// Cipher suites to offer, by their IANA names, and no others
     ///
     /// Unless given they are those of the TLS profile in api-server/api-server.yaml, else all that are built in.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, global = true, value_name = "NAMES", value_delimiter = ',')]
     pub tls_cipher_suites: Vec<String>,
     /// Address to tell metrics on; empty for none
     ///
     /// Unless given it is 127.0.0.1:8798, and no error if that is taken.
-    #[arg(long, value_name = "IP:PORT", value_parser = metrics_address)]
+    #[arg(long, global = true, value_name = "IP:PORT", value_parser = metrics_address)]
     pub metrics_listen_address: Option<MetricsAddress>,
     /// Connections at a time; more have to wait
-    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = max_connections)]
+    #[arg(long, global = true, value_name = "N", default_value_t = 4096, value_parser = max_connections)]
     pub max_connections: usize,
     /// Seconds a client has for the handshake, and for each request after the one before
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub header_timeout: Duration,
     /// Seconds after which a client that does not take its answer is cut off
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub idle_timeout: Duration,
     /// Seconds that running answers have to end after SIGTERM
-    #[arg(long, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "20", value_parser = seconds)]
     pub shutdown_timeout: Duration,
     /// Form of the log
-    #[arg(long, value_name = "FORM", default_value = "text")]
+    #[arg(long, global = true, value_name = "FORM", default_value = "text")]
     pub log_format: LogFormat,
     /// Release version. Accepted because callers of the reference give it.
-    #[arg(long, value_name = "VERSION", hide = true)]
+    #[arg(long, global = true, value_name = "VERSION", hide = true)]
     pub payload_version: Option<String>,
     /// Flags of the reference's logging library.
     #[command(flatten)]
@@ -110,19 +126,26 @@ pub struct Serving {
 #[derive(Debug, Args)]
 pub struct Klog {
     /// Verbosity: 4 and above is debug
-    #[arg(short, long, value_name = "N", hide = true, default_value_t = 0)]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "N",
+        hide = true,
+        default_value_t = 0
+    )]
     pub v: u8,
     /// Ignored: the log always goes to standard error
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub logtostderr: Option<bool>,
     /// Ignored: the log always goes to standard error
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long, global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub alsologtostderr: Option<bool>,
     /// Ignored: the log always goes to standard error
-    #[arg(long, hide = true)]
+    #[arg(long, global = true, hide = true)]
     pub stderrthreshold: Option<String>,
     /// Ignored
-    #[arg(long, hide = true)]
+    #[arg(long, global = true, hide = true)]
     pub vmodule: Option<String>,
 }
 
@@ -156,7 +179,8 @@ fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     /// A day: more is no timeout.
     const LONGEST: f64 = 86_400.0;
-    match text.parse::<f64>() {
+    // `10s` is how callers of other tools write it.
+    match text.strip_suffix('s').unwrap_or(text).parse::<f64>() {
         Ok(seconds) if seconds > 0.0 && seconds <= LONGEST => Ok(Duration::from_secs_f64(seconds)),
         _ => Err(format!("expected seconds, more than 0 and at most {LONGEST}")),
     }
@@ -177,14 +201,12 @@ mod tests {
 
     use super::*;
 
-    fn bootstrap(arguments: &[&str]) -> Result<Bootstrap, String> {
-        let all = ["machine-config-server", "bootstrap"].iter().chain(arguments);
-        match Cli::try_parse_from(all)
-            .map_err(|error| error.to_string())?
-            .command
-        {
-            Command::Bootstrap(bootstrap) => Ok(*bootstrap),
-            Command::Version => unreachable!(),
+    fn read(arguments: &[&str]) -> Result<(Bootstrap, Serving), String> {
+        let all = ["machine-config-server"].iter().chain(arguments);
+        let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
+        match cli.command {
+            Command::Bootstrap(bootstrap) => Ok((bootstrap, cli.serving)),
+            Command::Version => Err("version".to_owned()),
         }
     }
 
@@ -195,24 +217,23 @@ mod tests {
 
     #[test]
     fn defaults_are_the_reference_s_but_for_the_plain_port() {
-        let flags = bootstrap(&[]).unwrap();
+        let (flags, serving) = read(&["bootstrap"]).unwrap();
         assert_eq!(flags.server_basedir, PathBuf::from("/etc/mcs/bootstrap"));
         assert_eq!(
             flags.bootstrap_kubeconfig,
             PathBuf::from("/etc/kubernetes/kubeconfig")
         );
-        assert_eq!(flags.serving.cert, PathBuf::from("/etc/ssl/mcs/tls.crt"));
-        assert_eq!(flags.serving.key, PathBuf::from("/etc/ssl/mcs/tls.key"));
-        assert_eq!(
-            (flags.serving.secure_port, flags.serving.insecure_port),
-            (22623, None)
-        );
+        assert_eq!(serving.cert, PathBuf::from("/etc/ssl/mcs/tls.crt"));
+        assert_eq!(serving.key, PathBuf::from("/etc/ssl/mcs/tls.key"));
+        assert_eq!((serving.secure_port, serving.insecure_port), (22623, None));
         assert!(!flags.all_pools);
     }
 
     #[test]
     fn what_callers_of_the_reference_say_is_understood() {
-        let flags = bootstrap(&[
+        let (flags, serving) = read(&[
+            "--secure-port=1",
+            "bootstrap",
             "--bootstrap-certs=registry.example.com:5000=certs/a.crt",
             "--bootstrap-certs",
             "[fd00::1]:5000=/certs/b.crt",
@@ -223,6 +244,7 @@ mod tests {
             "--tls-min-version=VersionTLS13",
             "--tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384",
             "--metrics-listen-address=",
+            "--header-timeout=2.5s",
         ])
         .unwrap();
         assert_eq!(flags.bootstrap_certs.len(), 2);
@@ -230,11 +252,13 @@ mod tests {
             flags.bootstrap_certs[1],
             "[fd00::1]:5000=certs/b.crt".parse().unwrap()
         );
-        assert_eq!(flags.serving.klog.v, 4);
-        assert_eq!(flags.serving.insecure_port, Some(22624));
-        assert_eq!(flags.serving.tls_min_version, "VersionTLS13");
-        assert_eq!(flags.serving.tls_cipher_suites.len(), 2);
-        assert_eq!(flags.serving.metrics_listen_address, Some(MetricsAddress::Off));
+        assert_eq!(serving.secure_port, 1);
+        assert_eq!(serving.header_timeout, Duration::from_millis(2500));
+        assert_eq!(serving.klog.v, 4);
+        assert_eq!(serving.insecure_port, Some(22624));
+        assert_eq!(serving.tls_min_version, "VersionTLS13");
+        assert_eq!(serving.tls_cipher_suites.len(), 2);
+        assert_eq!(serving.metrics_listen_address, Some(MetricsAddress::Off));
     }
 
     #[test]
@@ -246,11 +270,12 @@ mod tests {
             ("--bootstrap-certs=a=", "below --server-basedir"),
             ("--metrics-listen-address=8798", "127.0.0.1:8798"),
             ("--header-timeout=0", "more than 0"),
+            ("--idle-timeout=1m", "expected seconds"),
             ("--max-connections=0", "from 1"),
             ("--bind-address=localhost", "invalid IP"),
         ];
         for (argument, expected) in cases {
-            let error = bootstrap(&[argument]).unwrap_err();
+            let error = read(&["bootstrap", argument]).unwrap_err();
             assert!(error.contains(expected), "{argument}: {error}");
         }
     }

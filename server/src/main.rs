@@ -6,8 +6,9 @@ use clap::Parser as _;
 use server::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
-        Command::Bootstrap(bootstrap) => server::bootstrap::run(*bootstrap),
+    let Cli { command, serving } = Cli::parse();
+    let result = match command {
+        Command::Bootstrap(bootstrap) => server::bootstrap::run(bootstrap, &serving),
         Command::Version => {
             println!("MachineConfigServer {}-{}", server::VERSION, server::COMMIT);
             Ok(())

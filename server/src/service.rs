@@ -79,9 +79,13 @@ impl App {
     }
 
     /// Serves something else from now on. Answers that have begun end as they began.
-    pub fn publish(&self, snapshot: Snapshot) {
+    pub fn publish(&self, mut snapshot: Snapshot) {
         self.metrics.published(&snapshot);
-        self.snapshot.store(Arc::new(snapshot));
+        // A server that is about to end stays so.
+        self.snapshot.rcu(|now| {
+            snapshot.draining |= now.draining;
+            snapshot.clone()
+        });
     }
 
     /// From now on `/readyz` says that the server is about to end.
