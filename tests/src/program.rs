@@ -236,13 +236,15 @@ mod tests {
     fn what_runs_in_the_background_ends_with_its_value() {
         // One that ends when asked to, and one that has to be made to.
         for script in [
-            "exec sleep 600",
+            "echo ready; exec sleep 600",
             "trap '' TERM; echo ready; while :; do sleep 0.1; done",
         ] {
             let dir = tempfile::tempdir().unwrap();
             let mut command = Command::new("sh");
             let background =
                 Background::start(command.args(["-c", script]), &dir.path().join("log")).unwrap();
+            let ready = || Ok(background.log().contains("ready").then_some(()));
+            wait_for("the script", Duration::from_secs(10), ready).unwrap();
             let proc = format!("/proc/{}", background.id());
             assert!(Path::new(&proc).exists());
             drop(background);
