@@ -16,7 +16,7 @@ struct Step {
     basis: bool,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 10] = [
     Step {
         name: "what the tests need",
         run: needs::provide,
@@ -65,11 +65,6 @@ const STEPS: [Step; 11] = [
     Step {
         name: "real Ignition",
         run: ignition,
-        basis: false,
-    },
-    Step {
-        name: "demo",
-        run: demo,
         basis: false,
     },
 ];
@@ -183,17 +178,6 @@ fn ignition() -> Result<()> {
         "--ignored",
     ])?;
     run(test.env("IGNITION_BUILT", needs::ignition_dir()?))
-}
-
-fn demo() -> Result<()> {
-    run(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "e2e",
-        "--bin",
-        "demo",
-    ])?)
 }
 
 /// `7.3 s`, `12 min 03 s`.
