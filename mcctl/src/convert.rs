@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use ignition::Version;
+use ignition::{Kind, Problem, Severity, Version};
+use serde_json::Value;
 
 use crate::cli::Exit;
 use crate::form;
@@ -71,11 +72,43 @@ impl Args {
 
 fn convert(source: &Source, to: Version, findings: &mut Findings) -> Option<String> {
     let parsed = source.parse(findings)?;
+    let lost = lost(parsed.config.value(), to);
+    if !lost.is_empty() {
+        findings.extend(source.findings(&lost));
+        return None;
+    }
     match parsed.config.encode(to) {
         Ok(json) => Some(json),
         Err(invalid) => {
             findings.extend(source.findings(&invalid.problems));
             None
+        }
+    }
+}
+
+/// Files that 2.2.0 has no word for. The server leaves them out, as the reference does; whoever converts a file wants to know.
+fn lost(config: &Value, to: Version) -> Vec<Problem> {
+    let files = config.pointer("/storage/files").and_then(Value::as_array);
+    let nothing = |file: &Value| {
+        let appends = file["append"].as_array().is_some_and(|list| !list.is_empty());
+        file["contents"]["source"].is_null() && !appends
+    };
+    let problem = |(i, file): (usize, &Value)| Problem {
+        path: format!("$.storage.files[{i}].contents"),
+        kind: Kind::Untranslatable,
+        severity: Severity::Error,
+        message: format!(
+            "{} has no contents, and {to} cannot say that a file keeps its own",
+            file["path"]
+        ),
+    };
+    match to {
+        Version::V2_2 => {
+            let files = files.into_iter().flatten().enumerate();
+            files.filter(|(_, file)| nothing(file)).map(problem).collect()
+        }
+        Version::V3_0 | Version::V3_1 | Version::V3_2 | Version::V3_3 | Version::V3_4 | Version::V3_5 => {
+            Vec::new()
         }
     }
 }

@@ -129,11 +129,11 @@ fn roles(objects: &Objects) -> Vec<Finding> {
 
 /// What is wrong with the NodeDisruptionPolicies of the input.
 fn policies(objects: &Objects) -> Vec<Finding> {
-    let users = objects
+    objects
         .policies
         .iter()
-        .filter_map(|object| object.spec.node_disruption_policy.as_ref());
-    users.flat_map(machineconfig::policy::check).collect()
+        .flat_map(crate::policy::findings)
+        .collect()
 }
 
 /// What MachineConfigs of one role contest: the ones that lose have no effect there, which is rarely meant.

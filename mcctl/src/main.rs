@@ -13,6 +13,7 @@ mod inspect;
 mod lint;
 mod objects;
 mod plan;
+mod policy;
 mod pool;
 mod render;
 mod report;

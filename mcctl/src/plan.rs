@@ -231,7 +231,7 @@ fn read_rules(object: &MachineConfiguration, from: &Objects, findings: &mut Find
     let policy = match &spec.node_disruption_policy {
         None => Policy::default(),
         Some(user) => {
-            let said = machineconfig::policy::check(user);
+            let said = crate::policy::findings(object);
             findings.extend(said.into_iter().map(|finding| from.locate(finding)));
             Policy::merge(user).ok()?
         }

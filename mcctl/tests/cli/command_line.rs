@@ -192,6 +192,19 @@ fn convert_refuses_with_every_reason_what_the_target_cannot_say() {
 }
 
 #[test]
+fn convert_says_when_a_file_would_vanish() {
+    let config = r#"{"ignition":{"version":"3.5.0"},"storage":{"files":[{"path":"/n","mode":420}]}}"#;
+    let ran = run_with_input("convert --to 2.2.0 -", config.as_bytes());
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    assert!(
+        ran.err.contains("error[MC1118] -: storage.files[0].contents") && ran.err.contains("\"/n\""),
+        "{}",
+        ran.err
+    );
+    assert_eq!(run_with_input("convert --to 3.1.0 -", config.as_bytes()).code, 0);
+}
+
+#[test]
 fn convert_needs_exactly_one_config() {
     let both = std::fs::read_to_string("tests/bad/kernel-devel-realtime.yaml").unwrap();
     let ran = run_with_input("convert --to 3.2.0 -", both.as_bytes());

@@ -204,6 +204,30 @@ fn an_unusable_policy_is_refused_at_its_place() {
 }
 
 #[test]
+fn a_policy_of_another_name_is_called_by_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let policy = fs::read_to_string("../examples/policy.yaml").unwrap();
+    let policy = policy
+        .replace("path: /etc/chrony.conf", "path: etc/chrony.conf")
+        .replace("name: cluster", "name: other");
+    let file = write(directory.path(), "policy.yaml", &policy);
+    for line in [
+        format!("plan --pool worker {CHANGE} --policy {file}"),
+        format!("lint -f {file}"),
+    ] {
+        let ran = run(&line);
+        assert_eq!(ran.code, 1);
+        let place = format!("{file}:");
+        let object = "MachineConfiguration/other spec.nodeDisruptionPolicy.files[0].path";
+        assert!(
+            ran.err.contains(&place) && ran.err.contains(object),
+            "{line}: {}",
+            ran.err
+        );
+    }
+}
+
+#[test]
 fn several_paths_make_one_side() {
     let file = machine_config(
         "55-more",
