@@ -330,6 +330,36 @@ fn enablement_is_told_from_links_and_before_the_first_boot_from_presets() {
 }
 
 #[test]
+fn ssh_keys_are_compared_on_nodes_that_have_the_user() {
+    let node = Node::new();
+    let config = json!({"ignition": {"version": "3.4.0"},
+        "passwd": {"users": [{"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 AAAA a", "ssh-ed25519 BBBB b"]}]}});
+    let keys = "home/core/.ssh/authorized_keys.d/ignition";
+    // Whom the file belongs to depends on who runs the test.
+    let wrong = |node: &Node| {
+        node.drift(&config)
+            .into_iter()
+            .filter(|(_, kind)| kind != "owner")
+            .count()
+    };
+    assert_eq!(wrong(&node), 1, "missing");
+    node.write(keys, "ssh-ed25519 BBBB b\nssh-ed25519 AAAA a\n", 0o600);
+    assert_eq!(wrong(&node), 0, "in any order");
+    node.write(keys, "ssh-ed25519 AAAA a\nssh-ed25519 CCCC c\n", 0o600);
+    assert!(
+        node.drift(&config)
+            .contains(&(format!("/{keys}"), "sshKeys".to_owned()))
+    );
+    node.write("etc/passwd", "root:x:0:0::/root:/bin/sh\n", 0o644);
+    fs::remove_file(node.at(keys)).unwrap();
+    assert_eq!(
+        node.drift(&config),
+        [],
+        "a node without the user cannot have his keys"
+    );
+}
+
+#[test]
 fn what_cannot_be_verified_is_one_clear_message_each() {
     let node = Node::new();
     let bare = json!({"apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig", "metadata": {"name": "m"}, "spec": {}});

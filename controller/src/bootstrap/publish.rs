@@ -96,7 +96,12 @@ fn replace(destination: &Path, parent: &Path, files: &Files, probe: Probe<'_>) -
     } else {
         set_mode(new, DIRECTORY_MODE)
     };
-    dressed.with_context(failed)?;
+    match dressed {
+        Ok(()) => {}
+        // It belongs to someone else, who lets us write into it.
+        Err(error) if exists && cannot_link(&error) => return Ok(Replaced::Impossible),
+        Err(error) => return Err(error).with_context(failed),
+    }
     probe(Step::Write)
         .and_then(|()| write(new, files))
         .with_context(failed)?;
