@@ -16,6 +16,7 @@ use ignition::Config;
 use crate::{Code, Finding, Provenance, Severity};
 
 mod blame;
+mod contents;
 mod defaults;
 mod fields;
 mod hashes;

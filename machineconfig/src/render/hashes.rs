@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use crate::{Code, Finding};
 
+use super::contents::hash_differs;
 use super::input::object;
-use super::strict;
 
 /// Files with a hash, by path, and the later MachineConfig that gave them contents without one, if any.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl InheritedHashes {
             let Some(Some(writer)) = self.writers.get(path) else {
                 continue;
             };
-            if hash(file).is_some() && strict::hash_differs(&file["contents"]) {
+            if hash(file).is_some() && hash_differs(&file["contents"]) {
                 let message = format!(
                     "{path} has new contents under the verification.hash of the contents it overrides"
                 );

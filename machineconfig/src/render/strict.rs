@@ -1,11 +1,12 @@
 //! What the reference accepts and leaves for the nodes to fail at, or to ignore.
 
-use ignition::contents::{self, ContentsError, MAX_INFLATED};
+use ignition::contents::MAX_INFLATED;
 use serde_json::Value;
 
 use crate::reconcile::FORCE_FILE;
 use crate::{Code, Finding, Severity};
 
+use super::contents;
 use super::input::{Input, RENDERED_PREFIX};
 
 /// Sections of the Ignition config that only act when a node is installed.
@@ -26,8 +27,9 @@ const FIRST_BOOT: [&str; 11] = [
 /// What no node can apply, as errors.
 pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut left = Some(MAX_INFLATED);
     for (index, file) in entries(input, "/storage/files").iter().enumerate() {
-        check_file(input, index, file, &mut findings);
+        check_file(input, index, file, &mut left, &mut findings);
     }
     findings
 }
@@ -101,18 +103,13 @@ pub(super) fn advice(input: &Input<'_>) -> Vec<Finding> {
     findings
 }
 
-/// Whether contents decode, and not to their verification hash.
-pub(super) fn hash_differs(contents: &Value) -> bool {
-    matches!(decoded(contents), Some(Err(Fault::Hash)))
-}
-
-/// Why contents are not what they say.
-enum Fault {
-    Contents(ContentsError),
-    Hash,
-}
-
-fn check_file(input: &Input<'_>, index: usize, file: &Value, findings: &mut Vec<Finding>) {
+fn check_file(
+    input: &Input<'_>,
+    index: usize,
+    file: &Value,
+    left: &mut Option<usize>,
+    findings: &mut Vec<Finding>,
+) {
     let path = file["path"].as_str().unwrap_or_default();
     if path == FORCE_FILE {
         let message = format!("{path} cannot come from a config");
@@ -130,56 +127,21 @@ fn check_file(input: &Input<'_>, index: usize, file: &Value, findings: &mut Vec<
         .get("contents")
         .map(|contents| (".contents".to_owned(), contents));
     for (place, contents) in own.into_iter().chain(appended) {
-        let Some(Err(fault)) = decoded(contents) else {
-            continue;
-        };
-        let (code, rest, message) = told(&fault, path);
-        let field = field(input, "storage.files", index, &format!("{place}{rest}"));
-        findings.push(Finding::error(code, input.object(), field, message));
+        if let Some(fault) = contents::fault(contents, left) {
+            let field = field(
+                input,
+                "storage.files",
+                index,
+                &format!("{place}{}", fault.field()),
+            );
+            findings.push(Finding::error(
+                fault.code(),
+                input.object(),
+                field,
+                fault.message(path),
+            ));
+        }
     }
-}
-
-fn told(fault: &Fault, path: &str) -> (Code, &'static str, String) {
-    let (code, rest) = match fault {
-        Fault::Hash => {
-            let message = format!("the contents of {path} do not have their verification hash");
-            return (Code::IGNITION_HASH, ".verification.hash", message);
-        }
-        Fault::Contents(ContentsError::NotData { .. }) => (Code::CONTENTS_NOT_DATA, ".source"),
-        Fault::Contents(ContentsError::Malformed { .. }) => (Code::IGNITION_DATA_URL, ".source"),
-        Fault::Contents(ContentsError::UnknownCompression { .. }) => {
-            (Code::IGNITION_COMPRESSION, ".compression")
-        }
-        Fault::Contents(ContentsError::CorruptGzip { .. }) => (Code::IGNITION_COMPRESSION, ".source"),
-        Fault::Contents(ContentsError::TooLarge { .. }) => (Code::IGNITION_TOO_LARGE, ".source"),
-    };
-    let Fault::Contents(error) = fault else {
-        unreachable!("the hash was told above")
-    };
-    (code, rest, format!("contents of {path}: {error}"))
-}
-
-/// The fate of contents, where there can be one that parsing has not already found: plain data URLs were decoded there.
-fn decoded(contents: &Value) -> Option<Result<(), Fault>> {
-    let source = contents
-        .get("source")?
-        .as_str()
-        .filter(|source| !source.is_empty())?;
-    let compression = contents.get("compression").and_then(Value::as_str);
-    let hash = contents
-        .get("verification")
-        .and_then(|verification| verification.get("hash")?.as_str());
-    let is_plain = compression.is_none_or(str::is_empty) && hash.is_none();
-    if is_plain && source.starts_with("data:") && source.len() <= MAX_INFLATED {
-        return None;
-    }
-    Some(match contents::decode(Some(source), compression, MAX_INFLATED) {
-        Err(error) => Err(Fault::Contents(error)),
-        Ok(bytes) if hash.is_some_and(|hash| contents::verify(&bytes, hash) == Some(false)) => {
-            Err(Fault::Hash)
-        }
-        Ok(_) => Ok(()),
-    })
 }
 
 fn value<'a>(input: &'a Input<'_>, pointer: &str) -> Option<&'a Value> {

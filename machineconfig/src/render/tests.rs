@@ -284,11 +284,31 @@ fn what_only_nodes_find_out_is_a_warning_of_render_and_refused_strictly() {
 }
 
 #[test]
-fn contents_that_inflate_beyond_the_bound_are_refused_strictly() {
-    let bomb = ignition::contents::gzip(&vec![0; ignition::contents::MAX_INFLATED + 1]);
-    let contents = json!({ "source": ignition::contents::base64(&bomb), "compression": "gzip" });
-    let finding = check(&with_file("00", &json!({ "path": "/a", "contents": contents })));
-    assert!(only(&finding, Code::IGNITION_TOO_LARGE).is_error());
+fn files_that_inflate_beyond_the_bound_together_are_told_once() {
+    let gzipped = |bytes: usize| {
+        let stream = ignition::contents::gzip(&vec![0; bytes]);
+        json!({ "source": ignition::contents::base64(&stream), "compression": "gzip" })
+    };
+    let half = gzipped(ignition::contents::MAX_INFLATED / 2);
+    let file = |path: &str, contents: &Value| json!({ "path": path, "contents": contents });
+    let config = |files: Value| {
+        worker(
+            "00",
+            json!({ "config": { "ignition": { "version": "3.2.0" }, "storage": { "files": files } } }),
+        )
+    };
+    let fits = config(json!([file("/a", &half), file("/b", &half)]));
+    assert_eq!(check(&fits), []);
+    let beyond = config(json!([
+        file("/a", &half),
+        file("/b", &half),
+        file("/c", &gzipped(1)),
+        file("/d", &half)
+    ]));
+    let findings = check(&beyond);
+    let finding = only(&findings, Code::IGNITION_TOO_LARGE);
+    assert_eq!(finding.field, "spec.config.storage.files[2].contents.source");
+    assert!(finding.is_error() && finding.message.contains("/c"), "{finding}");
 }
 
 #[test]
