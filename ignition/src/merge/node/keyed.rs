@@ -1,0 +1,262 @@
+//! Keyed lists while they are being merged: entries stay in place, and are found by their key.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slotted;
+
+use serde_json::{Map, Value};
+
+use super::{Node, Part, Rules, Slot, into_map};
+use crate::schema::{Key, Kind, Object, v3};
+
+/// A keyed list.
+#[derive(Debug, Default)]
+pub(super) struct Keyed {
+    entries: Vec<Entry>,
+    /// How many entries are not gone.
+    live: usize,
+}
+
+/// An entry of a keyed list.
+#[derive(Debug)]
+struct Entry {
+    /// `None` once the entry is gone; its place stays, so that the others keep theirs.
+    part: Option<Part>,
+    /// The next entry with the same key in the same space. Only configs that were not validated have one.
+    next: Option<Place>,
+}
+
+/// Where an entry of a keyed list stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// The field, by its position in the object.
+    field: usize,
+    /// The entry, by its position in the list.
+    entry: usize,
+}
+
+/// An entry of a child's keyed list.
+pub(super) struct Arrival {
+    field: usize,
+    space: &'static str,
+    key: String,
+    value: Value,
+    /// Whether the parent's same list has this key.
+    known: bool,
+}
+
+impl Keyed {
+    /// The entries that are not gone.
+    pub(super) fn close(self) -> Vec<Value> {
+        self.entries
+            .into_iter()
+            .filter_map(|entry| entry.part)
+            .map(Part::close)
+            .collect()
+    }
+}
+
+impl Node {
+    /// Sets a keyed list that is not set.
+    pub(super) fn put_keyed(&mut self, i: usize, space: &'static str, items: Vec<Value>) {
+        self.slots[i] = Some(Slot::Keyed(Keyed::default()));
+        for item in items {
+            let key = self.key(i, &item);
+            self.push(i, space, key, item);
+        }
+    }
+
+    fn key(&self, i: usize, item: &Value) -> String {
+        self.object.fields[i].key_of(item).into_owned()
+    }
+
+    /// Appends an entry to a keyed list.
+    fn push(&mut self, field: usize, space: &'static str, key: String, value: Value) {
+        let slot = self.slots[field].get_or_insert_with(|| Slot::Keyed(Keyed::default()));
+        let Slot::Keyed(list) = slot else {
+            unreachable!("the table says the field is a keyed list")
+        };
+        let place = Place {
+            field,
+            entry: list.entries.len(),
+        };
+        let next = match self.index.entry(space).or_default().entry(key) {
+            Slotted::Vacant(first) => {
+                first.insert(place);
+                None
+            }
+            Slotted::Occupied(mut first) => Some(first.insert(place)),
+        };
+        list.entries.push(Entry {
+            part: Some(Part::Whole(value)),
+            next,
+        });
+        list.live += 1;
+    }
+
+    fn entry(&mut self, place: Place) -> &mut Entry {
+        match &mut self.slots[place.field] {
+            Some(Slot::Keyed(list)) => &mut list.entries[place.entry],
+            _ => unreachable!("the index holds places of keyed lists only"),
+        }
+    }
+
+    /// Notes the entries of a child's keyed list.
+    pub(super) fn announce(
+        &mut self,
+        i: usize,
+        space: &'static str,
+        value: Option<Value>,
+        arrivals: &mut Vec<Arrival>,
+    ) {
+        let items = match value {
+            Some(Value::Array(items)) => items,
+            _ => Vec::new(),
+        };
+        let is_empty = match &self.slots[i] {
+            Some(Slot::Keyed(list)) => list.live == 0,
+            _ => true,
+        };
+        // Two lists of nothing are no list.
+        if is_empty && items.is_empty() {
+            self.slots[i] = None;
+        }
+        for value in items {
+            let key = self.key(i, &value);
+            let known = self.has(i, space, &key);
+            arrivals.push(Arrival {
+                field: i,
+                space,
+                key,
+                value,
+                known,
+            });
+        }
+    }
+
+    /// Whether the list has an entry of this key.
+    fn has(&mut self, field: usize, space: &'static str, key: &str) -> bool {
+        let mut next = self.index.get(space).and_then(|keys| keys.get(key)).copied();
+        while let Some(place) = next {
+            if place.field == field {
+                return true;
+            }
+            next = self.entry(place).next;
+        }
+        false
+    }
+
+    /// Merges a child's keyed lists: an entry meets the parent's of the same key in the same list in
+    /// place, removes the parent's in another list of the space, and is appended when the list has none.
+    pub(super) fn merge_keyed(&mut self, arrivals: Vec<Arrival>, rules: Rules) {
+        // When the child has a key twice, which only an unvalidated one has, its last entry counts.
+        let mut last: HashMap<(&'static str, &str), usize> = HashMap::with_capacity(arrivals.len());
+        for (i, arrival) in arrivals.iter().enumerate() {
+            last.insert((arrival.space, &arrival.key), i);
+        }
+        let counts: Vec<bool> = (arrivals.iter().enumerate())
+            .map(|(i, arrival)| last.get(&(arrival.space, arrival.key.as_str())) == Some(&i))
+            .collect();
+        let mut fresh = Vec::new();
+        for (mut arrival, counts) in arrivals.into_iter().zip(counts) {
+            // An unknown one may still meet entries of the space's other lists.
+            if counts && arrival.known {
+                self.settle(&mut arrival, rules);
+            } else if counts {
+                self.displace(&arrival);
+            }
+            if !arrival.known {
+                fresh.push(arrival);
+            }
+        }
+        for arrival in fresh {
+            self.push(arrival.field, arrival.space, arrival.key, arrival.value);
+        }
+    }
+
+    /// Lets an arrival meet the parent's entries of its key.
+    fn settle(&mut self, arrival: &mut Arrival, rules: Rules) {
+        let keys = self.index.entry(arrival.space).or_default();
+        let mut next = keys.remove(&arrival.key);
+        let deletes = self.deletes(arrival);
+        let mut met = Vec::new();
+        while let Some(place) = next {
+            next = self.entry(place).next;
+            if place.field == arrival.field && !deletes {
+                met.push(place);
+            } else {
+                self.bury(place);
+            }
+        }
+        let Some(&first) = met.first() else { return };
+        self.index
+            .entry(arrival.space)
+            .or_default()
+            .insert(arrival.key.clone(), first);
+        for (i, place) in met.iter().enumerate() {
+            self.entry(*place).next = met.get(i + 1).copied();
+        }
+        // A string that meets itself stays what it is.
+        if let Kind::Objects(object, _) = self.object.fields[arrival.field].kind {
+            self.meet(object, &met, into_map(std::mem::take(&mut arrival.value)), rules);
+        }
+    }
+
+    /// Merges a child's object into each of the entries.
+    fn meet(&mut self, object: &'static Object, met: &[Place], mut child: Map<String, Value>, rules: Rules) {
+        if rules.overriding && std::ptr::eq(object, &raw const v3::FILE) {
+            uncompress(&mut child);
+        }
+        for (i, place) in met.iter().enumerate() {
+            let is_last = i + 1 == met.len();
+            let map = if is_last {
+                std::mem::take(&mut child)
+            } else {
+                child.clone()
+            };
+            if let Some(part) = &mut self.entry(*place).part {
+                part.merge(object, map, rules);
+            }
+        }
+    }
+
+    /// Removes the parent's entries of an arrival's key, which all stand in other lists of its space.
+    fn displace(&mut self, arrival: &Arrival) {
+        let mut next = self
+            .index
+            .get_mut(arrival.space)
+            .and_then(|keys| keys.remove(&arrival.key));
+        while let Some(place) = next {
+            next = self.entry(place).next;
+            self.bury(place);
+        }
+    }
+
+    /// Whether an arrival deletes what it meets: an HTTP header without a value.
+    fn deletes(&self, arrival: &Arrival) -> bool {
+        match (self.object.fields[arrival.field].kind, &arrival.value) {
+            (Kind::Objects(object, _), Value::Object(map)) => {
+                object.key == Key::Header && !map.contains_key("value")
+            }
+            _ => false,
+        }
+    }
+
+    fn bury(&mut self, place: Place) {
+        if let Some(Slot::Keyed(list)) = &mut self.slots[place.field] {
+            list.entries[place.entry].part = None;
+            list.live -= 1;
+        }
+    }
+}
+
+/// Says of a file that it is not compressed, unless it says something itself.
+fn uncompress(file: &mut Map<String, Value>) {
+    let contents = file
+        .entry("contents")
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(contents) = contents {
+        contents
+            .entry("compression")
+            .or_insert_with(|| Value::String(String::new()));
+    }
+}
