@@ -30,7 +30,7 @@ pub struct PinnedImageSetSpec {
 /// An image by its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PinnedImage {
-    /// Pull spec with a digest: host[:port][/path]/name@sha256:digest. Tags are not allowed, since
+    /// Pull spec with a digest: `host:port/path/name@sha256:digest`; port and path may be absent. Tags are not allowed, since
     /// what they mean changes.
     #[schemars(length(min = 1, max = 447), extend("x-kubernetes-validations" = image_digest()))]
     pub name: String,

@@ -1,6 +1,6 @@
 //! Which MachineConfig every part of a rendered config came from, and which ones it beat.
 //!
-//! [`Recorder`] is told of each MachineConfig in merge order and makes the [`Provenance`], in time linear in
+//! `Recorder` is told of each MachineConfig in merge order and makes the [`Provenance`], in time linear in
 //! the number of parts of all of them.
 
 use std::collections::BTreeMap;

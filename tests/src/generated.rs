@@ -43,7 +43,7 @@ pub fn write() -> Result<()> {
     Ok(())
 }
 
-/// Fails with the name of every file that [`write`] would touch.
+/// Fails with the name of every file that [`write()`] would touch.
 pub fn check() -> Result<()> {
     let files = files();
     let mut stale = stale_files(&files)?;

@@ -43,6 +43,7 @@ macro_rules! codes {
             $(
                 #[doc = $what]
                 #[doc = ""]
+                #[allow(rustdoc::invalid_html_tags, reason = "the texts are for a terminal first")]
                 #[doc = $remedy]
                 pub const $name: Code = Code($number);
             )*
