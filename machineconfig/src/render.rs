@@ -74,9 +74,9 @@ impl Rendered {
 }
 
 /// Renders the MachineConfigs a pool selects, in any order. When they are refused, all findings are returned, not the
-/// first: those about single MachineConfigs by name, or if there are none, those about their combination.
+/// first: those about single MachineConfigs by name, then those about their combination.
 pub fn render(pool: &str, configs: &[MachineConfig], defaults: &Defaults) -> Result<Rendered, Vec<Finding>> {
-    assemble(pool, configs, defaults, strict::as_warnings)
+    assemble(pool, configs, defaults, Judge::Reference)
 }
 
 /// As [`render`], and refuses what [`check`] refuses: for people and pipelines, who can still mend it.
@@ -85,7 +85,7 @@ pub fn render_strictly(
     configs: &[MachineConfig],
     defaults: &Defaults,
 ) -> Result<Rendered, Vec<Finding>> {
-    assemble(pool, configs, defaults, strict::findings)
+    assemble(pool, configs, defaults, Judge::Node)
 }
 
 /// What is wrong with one MachineConfig by itself, errors and warnings: the checks `render` makes before merging, and those
@@ -94,7 +94,7 @@ pub fn render_strictly(
 pub fn check(config: &MachineConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
     let input = Input::read(config, &mut findings);
-    findings.extend(strict::findings(&input));
+    Judge::Node.add(strict::findings(&input), &mut findings);
     findings.extend(strict::advice(&input));
     if input.is_rendered() {
         // A rendered config is for one pool by its owner, not by a label.
@@ -103,11 +103,36 @@ pub fn check(config: &MachineConfig) -> Vec<Finding> {
     findings
 }
 
+/// Whose judgement counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Judge {
+    /// The reference's: what it accepts and no node can apply is only warned of.
+    Reference,
+    /// That of the nodes, which have to apply the config.
+    Node,
+}
+
+impl Judge {
+    /// Adds what no node can apply to the findings, unless it was told before.
+    fn add(self, further: Vec<Finding>, findings: &mut Vec<Finding>) {
+        let told = findings.len();
+        for mut finding in further {
+            if strict::is_told(&findings[..told], &finding) {
+                continue;
+            }
+            if self == Judge::Reference {
+                finding.severity = Severity::Warning;
+            }
+            findings.push(finding);
+        }
+    }
+}
+
 fn assemble(
     pool: &str,
     configs: &[MachineConfig],
     defaults: &Defaults,
-    further: impl Fn(&Input<'_>) -> Vec<Finding>,
+    judge: Judge,
 ) -> Result<Rendered, Vec<Finding>> {
     let mut by_name: Vec<&MachineConfig> = configs.iter().collect();
     by_name.sort_by_key(|config| input::name(config));
@@ -124,15 +149,13 @@ fn assemble(
     for config in by_name {
         let input = Input::read(config, &mut findings);
         findings.extend(input.generated_by_other(&defaults.controller_hash));
-        findings.extend(further(&input));
+        judge.add(strict::findings(&input), &mut findings);
         inputs.push(input);
     }
-    refuse(&findings)?;
     // Stable: each half stays sorted by name.
     inputs.sort_by_key(|input| !input.is_worker());
     let merged = outcome::merge(&mut inputs);
     findings.extend(outcome::findings(pool, &merged, defaults));
-    refuse(&findings)?;
     finish(pool, merged, &inputs, defaults, findings)
 }
 
@@ -157,7 +180,7 @@ fn finish(
         ignition,
         fields,
         provenance,
-        inherited_hashes: _,
+        ..
     } = merged;
     let Fields {
         os_image_url,

@@ -82,19 +82,25 @@ fn lint(objects: &Objects, findings: &mut Findings) -> BTreeSet<Note> {
     let mut found: Vec<_> = roles(objects);
     found.extend(objects.pools.iter().flat_map(machineconfig::pool::check));
     found.extend(policies(objects));
-    let mut sound = Objects::default();
-    sound.pools.clone_from(&objects.pools);
-    sound.controller_config.clone_from(&objects.controller_config);
+    let without_configs = || {
+        let mut others = Objects::default();
+        others.pools.clone_from(&objects.pools);
+        others.controller_config.clone_from(&objects.controller_config);
+        others
+    };
+    let (mut all, mut sound) = (without_configs(), without_configs());
     for config in objects.configs.iter().filter(|config| !pool::is_rendered(config)) {
         let said = pool::faults(objects, config);
         if !said.iter().any(Finding::is_error) {
             sound.configs.push(config.clone());
         }
+        all.configs.push(config.clone());
         found.extend(said);
     }
     let mut notes = BTreeSet::new();
     for name in pool::names(objects) {
-        let (rendered, said) = pool::render(&sound, &name, &Images::default());
+        let (rendered, said) = pool::render_strictly(&all, &name, &Images::default());
+        let rendered = rendered.or_else(|| pool::render(&sound, &name, &Images::default()).0);
         // What cannot be used must not be told as another fault, nor hide what is wrong with the rest.
         let follows = !objects.is_complete() || pool::select(objects, &name).is_ok();
         found.extend(

@@ -96,8 +96,8 @@ impl Args {
         let desired_side = side(&desired, &pool, &mut findings);
         // What nodes have may be unusable and must be left again; what they are to get may not.
         if desired_side.is_some() && objects::only_rendered(&desired).is_none() {
-            let unusable = pool::unusable(&desired, &pool).into_iter();
-            findings.extend(unusable.map(|finding| desired.locate(finding)));
+            let (_, said) = pool::render_strictly(&desired, &pool, &Images::default());
+            findings.extend(said.into_iter().map(|finding| desired.locate(finding)));
         }
         let rules = rules(policy.as_deref(), &desired, &mut findings);
         let failed = findings.print(terminal);

@@ -28,6 +28,22 @@ pub(crate) struct Images {
 pub(crate) fn render(objects: &Objects, pool: &str, images: &Images) -> (Option<Rendered>, Vec<Finding>) {
     let rendered = select(objects, pool)
         .and_then(|selected| machineconfig::render(pool, &selected, &defaults(objects, pool, images)));
+    told(rendered)
+}
+
+/// As [`render`], and refuses what no node can apply although the reference renders it: contents that do not decode, for one.
+pub(crate) fn render_strictly(
+    objects: &Objects,
+    pool: &str,
+    images: &Images,
+) -> (Option<Rendered>, Vec<Finding>) {
+    let rendered = select(objects, pool).and_then(|selected| {
+        machineconfig::render::render_strictly(pool, &selected, &defaults(objects, pool, images))
+    });
+    told(rendered)
+}
+
+fn told(rendered: Result<Rendered, Vec<Finding>>) -> (Option<Rendered>, Vec<Finding>) {
     match rendered {
         Ok(rendered) => {
             let warnings = rendered.warnings.clone();
@@ -37,19 +53,23 @@ pub(crate) fn render(objects: &Objects, pool: &str, images: &Images) -> (Option<
     }
 }
 
-/// What makes MachineConfigs of a pool unusable although they render, since rendering only warns of what the reference
-/// lets through: contents that no node can decode, for one.
-pub(crate) fn unusable(objects: &Objects, pool: &str) -> Vec<Finding> {
-    let selected = select(objects, pool).unwrap_or_default();
-    let found = selected.iter().flat_map(|config| faults(objects, config));
-    found.filter(Finding::is_error).collect()
-}
-
 /// What is wrong with a MachineConfig by itself. It needs no role when a pool selects it by another label.
 pub(crate) fn faults(objects: &Objects, config: &MachineConfig) -> Vec<Finding> {
     let mut found = machineconfig::render::check(config);
     if is_selected(objects, config) {
         found.retain(|finding| finding.code != Code::NO_ROLE);
+        return found;
+    }
+    let labels = config.metadata.labels.as_ref();
+    // Without any label it was refused by itself.
+    let labelled = labels.is_some_and(|labels| !labels.is_empty());
+    if labelled && role(config).is_none_or(str::is_empty) {
+        let object = format!(
+            "MachineConfig/{}",
+            config.metadata.name.as_deref().unwrap_or_default()
+        );
+        let message = format!("has no role (label {}), so no pool takes it", annotations::ROLE);
+        found.push(Finding::error(Code::NO_ROLE, object, "metadata.labels", message));
     }
     found
 }

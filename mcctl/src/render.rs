@@ -71,8 +71,7 @@ impl Args {
         let objects = objects::read(&files.paths, files.recursive, &mut findings);
         let mut rendered = None;
         if objects.is_complete() {
-            let (result, mut said) = pool::render(&objects, &pool, &images);
-            said.extend(pool::unusable(&objects, &pool));
+            let (result, said) = pool::render_strictly(&objects, &pool, &images);
             findings.extend(said.into_iter().map(|finding| objects.locate(finding)));
             rendered = result;
         }

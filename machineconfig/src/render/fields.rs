@@ -75,9 +75,4 @@ impl Fields {
             ..self
         }
     }
-
-    /// Whether another kernel than the default one is asked for.
-    pub(super) fn has_other_kernel(&self) -> bool {
-        !self.kernel_type.is_empty()
-    }
 }

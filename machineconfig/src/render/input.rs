@@ -3,6 +3,8 @@
 use crds::{MachineConfig, annotations};
 use ignition::{Config, Parsed};
 
+use serde_json::Value;
+
 use crate::{Code, Finding};
 
 /// The kernels there are, besides the empty string.
@@ -29,8 +31,11 @@ pub(super) struct Input<'a> {
     pub(super) name: &'a str,
     /// The object.
     pub(super) config: &'a MachineConfig,
-    /// The Ignition part. Absent when the object has none, when it is refused, and once it was merged.
+    /// The Ignition part, also of one that is refused if only it can be read, so that nothing else that is wrong stays hidden.
+    /// Absent when the object has none, and once it was merged.
     pub(super) parsed: Option<Parsed>,
+    /// Whether the Ignition part is refused.
+    pub(super) invalid: bool,
 }
 
 /// The name of an object, empty when it has none.
@@ -69,10 +74,11 @@ impl<'a> Input<'a> {
             name: name(config),
             config,
             parsed: None,
+            invalid: false,
         };
         input.check_metadata(findings);
         input.check_kernel_type(findings);
-        input.parsed = input.parse(findings);
+        input.parse(findings);
         input.check_extensions(findings);
         input
     }
@@ -99,9 +105,18 @@ impl<'a> Input<'a> {
         Some(hash.as_str()).filter(|hash| !hash.is_empty())
     }
 
-    /// Whether it looks like what a controller rendered.
+    /// Whether it looks like what a controller or `mcctl render` rendered, which has no role: by its name
+    /// `rendered-<pool>-<32 hexadecimal digits>`, or a name with that prefix and the mark of a controller.
     pub(super) fn is_rendered(&self) -> bool {
-        self.name.starts_with(RENDERED_PREFIX) && self.generated_by().is_some()
+        let Some((pool, hash)) = self
+            .name
+            .strip_prefix(RENDERED_PREFIX)
+            .and_then(|rest| rest.rsplit_once('-'))
+        else {
+            return false;
+        };
+        let is_hash = hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit());
+        self.generated_by().is_some() || (!pool.is_empty() && is_hash && self.role().is_none())
     }
 
     /// `MachineConfig/<name>`.
@@ -164,49 +179,68 @@ impl<'a> Input<'a> {
         }
     }
 
-    fn parse(&self, findings: &mut Vec<Finding>) -> Option<Parsed> {
-        let value = self
-            .config
-            .spec
-            .config
-            .as_ref()
-            .filter(|value| !value.is_null())?;
-        let (parsed, problems) = match Config::from_value(value) {
+    /// The Ignition part as it is written; nothing when there is none.
+    fn written(&self) -> Option<&'a Value> {
+        self.config.spec.config.as_ref().filter(|value| !value.is_null())
+    }
+
+    /// The paths of the files of an Ignition part that cannot be read, which may well be fine.
+    pub(super) fn unread_paths(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let unread = self.written().filter(|_| self.invalid && self.parsed.is_none());
+        let files = unread.and_then(|value| value.pointer("/storage/files")?.as_array());
+        files
+            .into_iter()
+            .flatten()
+            .filter_map(|file| file.get("path")?.as_str())
+    }
+
+    fn parse(&mut self, findings: &mut Vec<Finding>) {
+        let Some(value) = self.written() else { return };
+        let (parsed, mut problems) = match Config::from_value(value) {
             Ok(mut parsed) => {
-                let mut problems = std::mem::take(&mut parsed.warnings);
-                problems.extend(parsed.config.special_modes());
+                let problems = std::mem::take(&mut parsed.warnings);
                 (Some(parsed), problems)
             }
-            Err(invalid) => (None, invalid.problems),
+            Err(invalid) => (Config::from_value_unvalidated(value).ok(), invalid.problems),
         };
+        if let Some(parsed) = &parsed {
+            let special = parsed.config.special_modes();
+            // That such bits have no effect is a warning of validation, and one finding about a mode is enough.
+            problems.retain(|told| special.iter().all(|problem| told.path != problem.path));
+            problems.extend(special);
+        }
+        self.invalid = problems
+            .iter()
+            .any(|problem| problem.severity == crate::Severity::Error);
         let object = self.object();
         findings.extend(
             problems
                 .iter()
                 .map(|problem| Finding::from_problem(&object, "spec.config", problem)),
         );
-        parsed
+        self.parsed = parsed;
     }
 
     /// Unknown extensions are refused only beside an Ignition config (MCO render 2.4, a quirk); without one the node finds out.
     fn check_extensions(&self, findings: &mut Vec<Finding>) {
-        let refuses = self
-            .config
-            .spec
-            .config
-            .as_ref()
-            .is_some_and(|value| !value.is_null());
+        if self.written().is_some() {
+            findings.extend(self.unknown_extensions());
+        }
+    }
+
+    /// An error for each unknown extension without an Ignition config, which is where the reference does not look.
+    pub(super) fn unchecked_extensions(&self) -> impl Iterator<Item = Finding> {
+        let unchecked = self.written().is_none();
+        self.unknown_extensions().filter(move |_| unchecked)
+    }
+
+    fn unknown_extensions(&self) -> impl Iterator<Item = Finding> {
         let extensions = self.config.spec.extensions.iter().flatten().enumerate();
-        for (index, extension) in
-            extensions.filter(|(_, extension)| !EXTENSIONS.contains(&extension.as_str()))
-        {
+        let unknown = extensions.filter(|(_, extension)| !EXTENSIONS.contains(&extension.as_str()));
+        unknown.map(|(index, extension)| {
             let field = format!("spec.extensions[{index}]");
             let message = format!("there is no extension {extension:?}");
-            findings.push(if refuses {
-                Finding::error(Code::EXTENSION, self.object(), field, message)
-            } else {
-                Finding::warning(Code::EXTENSION, self.object(), field, message)
-            });
-        }
+            Finding::error(Code::EXTENSION, self.object(), field, message)
+        })
     }
 }

@@ -1,17 +1,17 @@
 //! The MachineConfigs merged, and what only shows then (MCO render 2.5, 2.8).
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ignition::{Config, Merger};
 use serde_json::Value;
 
-use crate::provenance::{Part, Recorder};
+use crate::provenance::{Part, Recorder, part_at};
 use crate::{Code, Finding, Provenance};
 
 use super::fields::Fields;
 use super::hashes::InheritedHashes;
-use super::input::{Input, object};
+use super::input::{Input, KERNEL_TYPES, object};
 use super::{Defaults, LARGE_SIZE, MAX_SIZE, blame};
 
 /// What the MachineConfigs say together.
@@ -23,6 +23,10 @@ pub(super) struct Merged {
     pub(super) provenance: Provenance,
     /// Files whose verification hash is of another MachineConfig than their contents.
     pub(super) inherited_hashes: InheritedHashes,
+    /// MachineConfigs whose Ignition part is refused by itself.
+    invalid: BTreeSet<String>,
+    /// Paths of files that could not be read, so it is not known what they would have been merged to.
+    unread: BTreeSet<String>,
 }
 
 /// Merges the inputs, which are in merge order. Their parsed configs are used up.
@@ -30,10 +34,13 @@ pub(super) fn merge(inputs: &mut [Input<'_>]) -> Merged {
     let mut recorder = Recorder::default();
     let mut fields = Fields::default();
     let mut inherited_hashes = InheritedHashes::default();
+    let (mut invalid, mut unread) = (BTreeSet::new(), BTreeSet::new());
     let mut merger = None;
     for input in inputs {
         recorder.next(input.name);
         fields.add(input, &mut recorder);
+        unread.extend(input.unread_paths().map(str::to_owned));
+        invalid.extend(input.invalid.then(|| input.name.to_owned()));
         let config = input.parsed.take().map(|parsed| parsed.config);
         if let Some(config) = &config {
             recorder.config(config);
@@ -54,6 +61,8 @@ pub(super) fn merge(inputs: &mut [Input<'_>]) -> Merged {
         fields,
         provenance: recorder.finish(),
         inherited_hashes,
+        invalid,
+        unread,
     }
 }
 
@@ -69,10 +78,15 @@ pub(super) fn findings(pool: &str, merged: &Merged, defaults: &Defaults) -> Vec<
 /// What Ignition refuses although it accepts every single MachineConfig.
 fn invalid(pool: &str, merged: &Merged) -> Vec<Finding> {
     let Merged {
-        ignition, provenance, ..
+        ignition,
+        provenance,
+        invalid,
+        unread,
+        ..
     } = merged;
     let sourceless = files(ignition)
-        .filter(|file| file["overwrite"] == Value::Bool(true) && file["contents"].get("source").is_none());
+        .filter(|file| file["overwrite"] == Value::Bool(true) && file["contents"].get("source").is_none())
+        .filter(|file| file["path"].as_str().is_none_or(|path| !unread.contains(path)));
     let mut findings: Vec<Finding> = sourceless
         .map(|file| without_contents(pool, provenance, file))
         .collect();
@@ -82,10 +96,19 @@ fn invalid(pool: &str, merged: &Merged) -> Vec<Finding> {
             .any(|finding| matches!(finding.code, Code::FILE_WITHOUT_CONTENTS | Code::APPENDED_FILE))
             && path.ends_with(".overwrite")
     };
+    // What comes from a config that is refused by itself was told of that one.
+    let is_of_invalid = |path: &str| {
+        let part = part_at(ignition, path);
+        let origin = provenance.origins.get(&part);
+        origin.is_some_and(|origin| origin.touched_by().any(|name| invalid.contains(name)))
+            || matches!(part, Part::Path(path) if unread.contains(&path))
+    };
     let problems = ignition.validate_merged();
-    let others = problems
-        .iter()
-        .filter(|problem| problem.severity == crate::Severity::Error && !already_told(&problem.path));
+    let others = problems.iter().filter(|problem| {
+        problem.severity == crate::Severity::Error
+            && !already_told(&problem.path)
+            && !is_of_invalid(&problem.path)
+    });
     let others: Vec<Finding> = others
         .map(|problem| blame::merged(pool, problem, ignition, provenance))
         .collect();
@@ -122,7 +145,8 @@ fn without_contents(pool: &str, provenance: &Provenance, file: &Value) -> Findin
 fn kernel_devel(merged: &Merged) -> Option<Finding> {
     const KERNEL_DEVEL: &str = "kernel-devel";
     let fields = &merged.fields;
-    let conflicts = fields.has_other_kernel()
+    // A kernel that does not exist was told of by itself.
+    let conflicts = KERNEL_TYPES.contains(&fields.kernel_type.as_str())
         && fields
             .extensions
             .iter()

@@ -4,7 +4,7 @@ use ignition::contents::MAX_INFLATED;
 use serde_json::Value;
 
 use crate::reconcile::FORCE_FILE;
-use crate::{Code, Finding, Severity};
+use crate::{Code, Finding};
 
 use super::contents;
 use super::input::{Input, RENDERED_PREFIX};
@@ -27,6 +27,7 @@ const FIRST_BOOT: [&str; 11] = [
 /// What no node can apply, as errors.
 pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
+    findings.extend(input.unchecked_extensions());
     let mut left = Some(MAX_INFLATED);
     for (index, file) in entries(input, "/storage/files").iter().enumerate() {
         check_file(input, index, file, &mut left, &mut findings);
@@ -34,13 +35,17 @@ pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The same, as warnings: for where the reference's judgement counts.
-pub(super) fn as_warnings(input: &Input<'_>) -> Vec<Finding> {
-    let mut findings = findings(input);
-    for finding in &mut findings {
-        finding.severity = Severity::Warning;
-    }
-    findings
+/// Whether one of the errors of `told` is about the same fault: contents that validation refuses do not decode either.
+pub(super) fn is_told(told: &[Finding], finding: &Finding) -> bool {
+    let same_code = |code: Code| {
+        code == finding.code || (code, finding.code) == (Code::IGNITION_URL, Code::CONTENTS_NOT_DATA)
+    };
+    told.iter()
+        .filter(|told| told.is_error() && told.object == finding.object)
+        .any(|told| {
+            // Of a config of version 2 the list alone is known.
+            told.field == finding.field || (same_code(told.code) && told.field.starts_with(&finding.field))
+        })
 }
 
 /// What works, and perhaps not as its author expects.

@@ -403,7 +403,11 @@ fn unsupported_extensions_without_config_are_accepted_with_a_warning() {
     )
     .unwrap();
     assert_eq!(rendered.spec.extensions.as_deref(), Some(&["foo".to_owned()][..]));
-    only(&rendered.warnings, Code::EXTENSION);
+    assert!(!only(&rendered.warnings, Code::EXTENSION).is_error());
+    let config = worker("00", json!({ "extensions": ["foo", "usbguard"] }));
+    assert!(only(&check(&config), Code::EXTENSION).is_error());
+    let refused = render_strictly("worker", &[config], &defaults()).unwrap_err();
+    assert_eq!(only(&refused, Code::EXTENSION).field, "spec.extensions[0]");
 }
 
 #[test]
@@ -473,9 +477,82 @@ fn a_rendered_config_needs_no_role_and_a_name_like_one_is_doubtful() {
         .machine_config();
     assert_eq!(check(&rendered), []);
     rendered.metadata.annotations = None;
-    let findings = check(&rendered);
-    only(&findings, Code::NO_ROLE);
-    only(&findings, Code::RESERVED_NAME);
+    assert_eq!(check(&rendered), [], "its name is enough");
+    let labelled = worker(&rendered.metadata.name.clone().unwrap(), json!({}));
+    only(&check(&labelled), Code::RESERVED_NAME);
+    for name in [
+        "rendered-worker",
+        "rendered-worker-1",
+        "rendered-0123456789abcdef0123456789abcdef",
+    ] {
+        rendered.metadata.name = Some(name.to_owned());
+        let findings = check(&rendered);
+        only(&findings, Code::NO_ROLE);
+        only(&findings, Code::RESERVED_NAME);
+    }
+}
+
+#[test]
+fn everything_wrong_with_one_machine_config_is_told_at_once_and_each_thing_once() {
+    let plain = json!({ "source": "data:,x" });
+    let files = json!([
+        { "path": "etc/x", "contents": plain },
+        { "path": "/hash", "contents": { "source": "data:,x", "verification": { "hash": HASH } } },
+        { "path": "/gzip", "contents": { "source": "data:,x", "compression": "gzip" } },
+        { "path": "/run/machine-config-daemon-force", "contents": plain },
+        { "path": "/http", "contents": { "source": "http://x/y" } },
+        { "path": "/none" },
+        { "path": "/zip", "contents": { "source": "data:,x", "compression": "zip" } },
+        { "path": "/url", "contents": { "source": "data:;base64,*" } },
+        { "path": "/scheme", "contents": { "source": "nfs://x/y" } },
+        { "path": "/mode", "mode": 2541, "contents": plain },
+    ]);
+    let file = |code, at: &str| (code, format!("spec.config.storage.files{at}"));
+    let own = [
+        (Code::KERNEL_TYPE, "spec.kernelType".to_owned()),
+        file(Code::IGNITION_PATH, "[0].path"),
+        file(Code::IGNITION_HASH, "[1].contents.verification.hash"),
+        file(Code::IGNITION_COMPRESSION, "[2].contents.source"),
+        file(Code::FORCE_FILE, "[3].path"),
+        file(Code::CONTENTS_NOT_DATA, "[4].contents.source"),
+        file(Code::IGNITION_COMPRESSION, "[6].contents.compression"),
+        file(Code::IGNITION_DATA_URL, "[7].contents.source"),
+        file(Code::IGNITION_URL, "[8].contents.source"),
+        file(Code::IGNITION_MODE, "[9].mode"),
+    ];
+    let sorted = |findings: Vec<Finding>| {
+        let mut told: Vec<_> = findings
+            .into_iter()
+            .map(|finding| (finding.code, finding.field))
+            .collect();
+        told.sort_by_key(|(code, field)| (field.clone(), *code));
+        told
+    };
+    let storage = json!({ "ignition": { "version": "3.4.0" }, "storage": { "files": files } });
+    let config = worker("a", json!({ "config": storage, "kernelType": "rt" }));
+    let mut expected = own.to_vec();
+    expected.sort_by_key(|(code, field)| (field.clone(), *code));
+    assert_eq!(sorted(check(&config)), expected);
+    expected.push(file(Code::FILE_WITHOUT_CONTENTS, ""));
+    expected.sort_by_key(|(code, field)| (field.clone(), *code));
+    for refused in [render, render_strictly] {
+        assert_eq!(
+            sorted(refused("worker", std::slice::from_ref(&config), &defaults()).unwrap_err()),
+            expected
+        );
+    }
+}
+
+#[test]
+fn a_file_is_not_said_to_lack_contents_that_could_not_be_read() {
+    let empty = |path: &str| with_file("00", &json!({ "path": path }));
+    let typed = json!({ "path": "/a", "mode": "0644", "contents": { "source": "data:,x" } });
+    let codes = |path: &str| {
+        let findings = refused(&[empty(path), with_file("01", &typed)]);
+        findings.iter().map(|finding| finding.code).collect::<Vec<_>>()
+    };
+    assert_eq!(codes("/a"), [Code::IGNITION_TYPE]);
+    assert_eq!(codes("/b"), [Code::IGNITION_TYPE, Code::FILE_WITHOUT_CONTENTS]);
 }
 
 #[test]

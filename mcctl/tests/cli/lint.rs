@@ -56,6 +56,47 @@ fn each_problem_is_told_once_though_two_pools_are_rendered_from_it() {
 }
 
 #[test]
+fn a_missing_role_is_told_once_beside_other_labels_and_never_of_what_render_prints() {
+    let labelled = machine_config("50-x", "worker", "  fips: true")
+        .replace("machineconfiguration.openshift.io/role: worker", "team: a");
+    let ran = run_with_input("lint -f -", labelled.as_bytes());
+    assert_eq!(ran.err.matches("MC1132").count(), 1, "{}", ran.err);
+    let rendered = run("render --pool worker -f examples/base");
+    let ran = run_with_input("lint -f -", rendered.out.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(
+        !ran.err.contains("MC1132") && !ran.err.contains("MC1134"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn an_extension_that_does_not_exist_is_an_error_without_a_config_too() {
+    let input = machine_config("50-x", "worker", "  extensions: [emacs]");
+    for command in ["lint -f -", "render --pool worker -f -"] {
+        let ran = run_with_input(command, input.as_bytes());
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{command}: {}", ran.err);
+        assert_eq!(ran.err.matches("[MC1131]").count(), 1, "{command}: {}", ran.err);
+        assert!(ran.err.contains("error[MC1131]"), "{command}: {}", ran.err);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_one_field_hides_nothing_else() {
+    let file = "  kernelType: rt\n  config:\n    ignition: {version: 3.4.0}\n    storage: {files: [{path: /a}, {path: b}]}";
+    let ran = run_with_input("lint -f -", machine_config("50-x", "worker", file).as_bytes());
+    for code in ["MC1130", "MC1135", "MC1106"] {
+        assert_eq!(
+            ran.err.matches(&format!("error[{code}]")).count(),
+            if code == "MC1135" { 2 } else { 1 },
+            "{}",
+            ran.err
+        );
+    }
+}
+
+#[test]
 fn a_misspelt_field_is_warned_of() {
     let input = machine_config("50-x", "worker", "  kernelArgs:\n    - a=b");
     let ran = run_with_input("lint -f -", input.as_bytes());
