@@ -43,24 +43,9 @@ struct Ports {
 /// # Errors
 /// What keeps the server from starting, in one message that says what to do.
 pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
-    let Bootstrap {
-        server_basedir,
-        bootstrap_kubeconfig,
-        bootstrap_certs,
-        all_pools,
-    } = bootstrap;
     crate::log::init(serving.log_format, serving.klog.v);
     raise_file_limit();
-    let layout = Layout {
-        base_dir: server_basedir,
-        kubeconfig: bootstrap_kubeconfig,
-        registry_cas: bootstrap_certs,
-        served: if all_pools {
-            Served::All
-        } else {
-            Served::ControlPlane
-        },
-    };
+    let layout = layout(bootstrap);
     let settings = tls_settings(&layout, serving)?;
     let pair = PairFiles::new(serving.cert.clone(), serving.key.clone())?;
     let acceptor = tls::acceptor(&settings, pair.pair()).map_err(|error| refused_settings(&error))?;
@@ -83,6 +68,25 @@ pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
     // Nothing that is left is worth waiting for.
     runtime.shutdown_background();
     Ok(())
+}
+
+fn layout(bootstrap: Bootstrap) -> Layout {
+    let Bootstrap {
+        server_basedir: base_dir,
+        bootstrap_kubeconfig: kubeconfig,
+        bootstrap_certs: registry_cas,
+        all_pools,
+    } = bootstrap;
+    Layout {
+        base_dir,
+        kubeconfig,
+        registry_cas,
+        served: if all_pools {
+            Served::All
+        } else {
+            Served::ControlPlane
+        },
+    }
 }
 
 /// Answers on all ports until a signal comes, and for a bounded time after it.

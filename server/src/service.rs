@@ -150,23 +150,31 @@ impl Service<Request<Incoming>> for Connection {
             began,
             length: if method == "HEAD" { 0 } else { reply.body.len() },
         };
-        let mut response = Response::new(Answer::empty());
-        *response.status_mut() = reply.status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(reply.body.len()));
-        if let Some(content_type) = reply.content_type {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        }
-        if record.length > 0 {
-            response.body_mut().piece = Some(Piece {
-                bytes: reply.body,
-                record: Some(record),
-            });
-        } else {
-            record.finish(0);
-        }
-        ready(Ok(response))
+        ready(Ok(respond(reply.status, reply.content_type, reply.body, record)))
     }
+}
+
+/// The response to a request. Without bytes to send it is through at once.
+fn respond(
+    status: StatusCode,
+    content_type: Option<&'static str>,
+    bytes: Bytes,
+    record: Record,
+) -> Response<Answer> {
+    let mut response = Response::new(Answer::empty());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    if record.length > 0 {
+        let record = Some(record);
+        response.body_mut().piece = Some(Piece { bytes, record });
+    } else {
+        record.finish(0);
+    }
+    response
 }
 
 impl Service<Request<Incoming>> for Scrape {
