@@ -16,6 +16,7 @@ use ignition::Config;
 use crate::{Code, Finding, Provenance, Severity};
 
 mod blame;
+mod compression;
 mod contents;
 mod defaults;
 mod fields;
@@ -23,7 +24,9 @@ mod hashes;
 mod input;
 mod json;
 mod outcome;
+mod spelling;
 mod strict;
+mod tree;
 
 pub use defaults::Defaults;
 
@@ -95,6 +98,9 @@ pub fn check(config: &MachineConfig) -> Vec<Finding> {
     let mut findings = Vec::new();
     let input = Input::read(config, &mut findings);
     Judge::Node.add(strict::findings(&input), &mut findings);
+    if let Some(parsed) = &input.parsed {
+        findings.extend(tree::findings(&parsed.config, |_| input.object()));
+    }
     findings.extend(strict::advice(&input));
     if input.is_rendered() {
         // A rendered config is for one pool by its owner, not by a label.
@@ -116,15 +122,19 @@ impl Judge {
     /// Adds what no node can apply to the findings, unless it was told before.
     fn add(self, further: Vec<Finding>, findings: &mut Vec<Finding>) {
         let told = findings.len();
-        for mut finding in further {
-            if strict::is_told(&findings[..told], &finding) {
-                continue;
+        for finding in further {
+            if !strict::is_told(&findings[..told], &finding) {
+                findings.push(self.judged(finding));
             }
-            if self == Judge::Reference {
-                finding.severity = Severity::Warning;
-            }
-            findings.push(finding);
         }
+    }
+
+    /// The finding as severe as it is for this judge.
+    fn judged(self, mut finding: Finding) -> Finding {
+        if self == Judge::Reference {
+            finding.severity = Severity::Warning;
+        }
+        finding
     }
 }
 
@@ -156,6 +166,8 @@ fn assemble(
     inputs.sort_by_key(|input| !input.is_worker());
     let merged = outcome::merge(&mut inputs);
     findings.extend(outcome::findings(pool, &merged, defaults));
+    let unusable = outcome::unusable(pool, &merged).into_iter();
+    findings.extend(unusable.map(|finding| judge.judged(finding)));
     finish(pool, merged, &inputs, defaults, findings)
 }
 

@@ -131,6 +131,12 @@ codes! {
         "Set metadata.name.";
     CONTENTS_NOT_DATA = 1138: "The contents of a file are to be fetched, which nodes do not do.",
         "Give the contents as a data: URL.";
+    BELOW_FILE = 1139: "A path lies below another one that is a file.",
+        "Move one of the two, or remove it.";
+    OBJECT_NAME = 1140: "An object has a name that Kubernetes does not accept.",
+        "Use lower case letters, digits, - and ., with a letter or digit at both ends.";
+    KERNEL_ARGUMENT = 1141: "A kernel argument is empty or goes over the end of its line.",
+        "Write one argument per entry, such as audit=1, or remove the entry.";
     POOL_SELECTS_NOTHING = 1201: "A pool selects no MachineConfig.",
         "Label at least one MachineConfig for the pool, or correct its machineConfigSelector.";
     DUPLICATE_NAME = 1202: "Two objects of one kind have the same name.",
@@ -163,6 +169,8 @@ codes! {
         "Correct its labels or the machineConfigSelector of the pool, or remove it.";
     POOL_NAME = 1216: "A pool has a name that Kubernetes does not accept.",
         "Use lower case letters, digits, - and ., with a letter or digit at both ends.";
+    LOST_COMPRESSION = 1217: "A MachineConfig keeps the compressed contents of a file it overrides, and not their compression.",
+        "Repeat the contents in the later MachineConfig, or its contents.compression: gzip.";
     CHANGED_GROUPS = 2001: "The groups of nodes that run already cannot be changed.",
         "Undo the change, or make new nodes.";
     CHANGED_USER = 2002: "Only the user core can be changed on nodes that run already.",

@@ -9,10 +9,11 @@ use serde_json::Value;
 use crate::provenance::{Part, Recorder, part_at};
 use crate::{Code, Finding, Provenance};
 
+use super::compression::LostCompression;
 use super::fields::Fields;
 use super::hashes::InheritedHashes;
 use super::input::{Input, KERNEL_TYPES, object};
-use super::{Defaults, LARGE_SIZE, MAX_SIZE, blame};
+use super::{Defaults, LARGE_SIZE, MAX_SIZE, blame, tree};
 
 /// What the MachineConfigs say together.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(super) struct Merged {
     pub(super) provenance: Provenance,
     /// Files whose verification hash is of another MachineConfig than their contents.
     pub(super) inherited_hashes: InheritedHashes,
+    lost_compression: LostCompression,
     /// MachineConfigs whose Ignition part is refused by itself.
     invalid: BTreeSet<String>,
     /// Paths of files that could not be read, so it is not known what they would have been merged to.
@@ -34,6 +36,7 @@ pub(super) fn merge(inputs: &mut [Input<'_>]) -> Merged {
     let mut recorder = Recorder::default();
     let mut fields = Fields::default();
     let mut inherited_hashes = InheritedHashes::default();
+    let mut lost_compression = LostCompression::default();
     let (mut invalid, mut unread) = (BTreeSet::new(), BTreeSet::new());
     let mut merger = None;
     for input in inputs {
@@ -45,6 +48,7 @@ pub(super) fn merge(inputs: &mut [Input<'_>]) -> Merged {
         if let Some(config) = &config {
             recorder.config(config);
             inherited_hashes.add(input.name, files(config));
+            lost_compression.add(input.name, files(config));
         }
         match (&mut merger, config) {
             // The first config is taken as it is, even when it is empty.
@@ -61,6 +65,7 @@ pub(super) fn merge(inputs: &mut [Input<'_>]) -> Merged {
         fields,
         provenance: recorder.finish(),
         inherited_hashes,
+        lost_compression,
         invalid,
         unread,
     }
@@ -72,6 +77,14 @@ pub(super) fn findings(pool: &str, merged: &Merged, defaults: &Defaults) -> Vec<
     findings.extend(kernel_devel(merged));
     findings.extend(os_image(merged, defaults));
     findings.extend(merged.inherited_hashes.findings(files(&merged.ignition)));
+    findings
+}
+
+/// What no node can apply although the reference renders it, as errors.
+pub(super) fn unusable(pool: &str, merged: &Merged) -> Vec<Finding> {
+    let object_of = |path: &str| blame::object(pool, &merged.provenance, &Part::Path(path.to_owned()));
+    let mut findings = tree::findings(&merged.ignition, object_of);
+    findings.extend(merged.lost_compression.findings());
     findings
 }
 
@@ -235,11 +248,14 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
         .pointer("/storage/files")
         .and_then(Value::as_array);
     let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut first = ("", 0);
     for file in files.into_iter().flatten() {
         let source = file.pointer("/contents/source").and_then(Value::as_str);
         let path = file["path"].as_str().unwrap_or_default();
         if let Some(winner) = provenance.winner(&Part::Path(path.to_owned())) {
-            *sizes.entry(winner).or_default() += source.map_or(0, str::len);
+            let size = source.map_or(0, str::len);
+            *sizes.entry(winner).or_default() += size;
+            first = if size > first.1 { (path, size) } else { first };
         }
     }
     let mut sizes: Vec<_> = sizes.into_iter().collect();
@@ -252,6 +268,10 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
     if named.is_empty() {
         String::new()
     } else {
-        format!("; most are in files: {}", named.join(", "))
+        let (path, size) = first;
+        format!(
+            "; most are in files: {}; the largest is {path} with {size}",
+            named.join(", ")
+        )
     }
 }

@@ -28,6 +28,7 @@ const FIRST_BOOT: [&str; 11] = [
 pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(input.unchecked_extensions());
+    findings.extend(super::spelling::findings(input));
     let mut left = Some(MAX_INFLATED);
     for (index, file) in entries(input, "/storage/files").iter().enumerate() {
         check_file(input, index, file, &mut left, &mut findings);
@@ -153,7 +154,8 @@ fn value<'a>(input: &'a Input<'_>, pointer: &str) -> Option<&'a Value> {
     input.parsed.as_ref()?.config.value().pointer(pointer)
 }
 
-fn entries<'a>(input: &'a Input<'_>, pointer: &str) -> &'a [Value] {
+/// The entries of a list of the Ignition part.
+pub(super) fn entries<'a>(input: &'a Input<'_>, pointer: &str) -> &'a [Value] {
     value(input, pointer)
         .and_then(Value::as_array)
         .map_or(&[], Vec::as_slice)
@@ -161,7 +163,7 @@ fn entries<'a>(input: &'a Input<'_>, pointer: &str) -> &'a [Value] {
 
 /// `spec.config.<list>[<index>]<rest>`. The entries of a 2.x config do not keep their places when it is translated up, so
 /// there the list alone is named.
-fn field(input: &Input<'_>, list: &str, index: usize, rest: &str) -> String {
+pub(super) fn field(input: &Input<'_>, list: &str, index: usize, rest: &str) -> String {
     match &input.parsed {
         Some(parsed) if parsed.declared.starts_with('3') => format!("spec.config.{list}[{index}]{rest}"),
         _ => format!("spec.config.{list}"),

@@ -543,6 +543,132 @@ fn everything_wrong_with_one_machine_config_is_told_at_once_and_each_thing_once(
     }
 }
 
+/// What is a warning of `render` must be an error of `render_strictly`.
+fn refused_strictly_only(configs: &[MachineConfig], code: Code) -> Finding {
+    let warnings = render("worker", configs, &defaults()).unwrap().warnings;
+    assert!(!only(&warnings, code).is_error());
+    let refused = render_strictly("worker", configs, &defaults()).unwrap_err();
+    assert!(only(&refused, code).is_error());
+    only(&refused, code).clone()
+}
+
+#[test]
+fn compressed_contents_that_lose_their_compression_are_told_of_with_both_sides() {
+    let source = ignition::contents::base64(&ignition::contents::gzip(b"x"));
+    let gzip = with_file(
+        "00",
+        &json!({ "path": "/a", "contents": { "source": source, "compression": "gzip" } }),
+    );
+    let over = |file: Value| [gzip.clone(), with_file("01", &file)];
+    let lost = refused_strictly_only(
+        &over(json!({ "path": "/a", "mode": 384 })),
+        Code::LOST_COMPRESSION,
+    );
+    assert_eq!(lost.object, "MachineConfig/01");
+    assert!(
+        lost.message.contains("/a") && lost.message.contains("MachineConfig/00"),
+        "{lost}"
+    );
+    for kept in [
+        json!({ "path": "/a", "mode": 384, "contents": { "compression": "gzip" } }),
+        json!({ "path": "/a", "contents": { "source": "data:,y" } }),
+        json!({ "path": "/b", "contents": { "source": "data:,y" } }),
+    ] {
+        let rendered = render_strictly("worker", &over(kept), &defaults()).unwrap();
+        assert_eq!(rendered.warnings, []);
+    }
+}
+
+#[test]
+fn what_lies_below_a_file_is_told_of_with_both_sides() {
+    let file = |path: &str| json!({ "path": path, "contents": { "source": "data:,x" } });
+    let parent = with_file("00", &file("/etc/a"));
+    let apart = [parent.clone(), with_file("01", &file("/etc/a/c/b"))];
+    let below = refused_strictly_only(&apart, Code::BELOW_FILE);
+    assert_eq!(below.object, "MachineConfig/01");
+    for part in ["/etc/a/c/b", "/etc/a,", "MachineConfig/00"] {
+        assert!(below.message.contains(part), "{below}");
+    }
+    assert_eq!(check(&apart[1]), []);
+    for list in ["files", "directories"] {
+        let mut together = parent.clone();
+        let mut node = file("/etc/a/b");
+        if list == "directories" {
+            node.as_object_mut().unwrap().remove("contents");
+        }
+        let storage = &mut together.spec.config.as_mut().unwrap()["storage"];
+        let nodes = storage.as_object_mut().unwrap().entry(list).or_insert(json!([]));
+        nodes.as_array_mut().unwrap().push(node);
+        let below = refused_strictly_only(std::slice::from_ref(&together), Code::BELOW_FILE);
+        assert_eq!(*only(&check(&together), Code::BELOW_FILE), below);
+    }
+    let beside = [parent, with_file("01", &file("/etc/ab"))];
+    assert_eq!(
+        render_strictly("worker", &beside, &defaults()).unwrap().warnings,
+        []
+    );
+}
+
+#[test]
+fn names_and_arguments_that_nothing_takes_are_refused_strictly_only() {
+    let units = json!([{ "name": ".service", "enabled": true }, { "name": "a@.service" }]);
+    let unit = json!({ "config": { "ignition": { "version": "3.2.0" }, "systemd": { "units": units } } });
+    let table = [
+        ("Not_A_Name", json!({}), Code::OBJECT_NAME, "metadata.name"),
+        (
+            "a",
+            json!({ "kernelArguments": ["a", ""] }),
+            Code::KERNEL_ARGUMENT,
+            "spec.kernelArguments[1]",
+        ),
+        (
+            "a",
+            json!({ "kernelArguments": ["a\nb"] }),
+            Code::KERNEL_ARGUMENT,
+            "spec.kernelArguments[0]",
+        ),
+        (
+            "a",
+            json!({ "kernelArguments": ["a\u{0}b"] }),
+            Code::KERNEL_ARGUMENT,
+            "spec.kernelArguments[0]",
+        ),
+        (
+            "a",
+            unit,
+            Code::IGNITION_UNIT,
+            "spec.config.systemd.units[0].name",
+        ),
+    ];
+    for (name, spec, code, field) in table {
+        let config = worker(name, spec);
+        assert_eq!(
+            refused_strictly_only(std::slice::from_ref(&config), code).field,
+            field
+        );
+        assert!(only(&check(&config), code).is_error());
+    }
+}
+
+#[test]
+fn a_size_beyond_the_limit_is_told_beside_other_faults_with_the_largest_file() {
+    let file = |path: &str, size: usize| json!({ "path": path, "contents": { "source": format!("data:,{}", "x".repeat(size)) } });
+    let configs = [
+        with_file("00", &file("/small", 600_000)),
+        with_file("01", &file("/large", 1_000_000)),
+        worker("02", json!({ "kernelType": "rt" })),
+    ];
+    let findings = refused(&configs);
+    only(&findings, Code::KERNEL_TYPE);
+    let large = only(&findings, Code::RENDERED_TOO_LARGE);
+    assert!(
+        large
+            .message
+            .ends_with("1000006 of 01, 600006 of 00; the largest is /large with 1000006"),
+        "{large}"
+    );
+}
+
 #[test]
 fn a_file_is_not_said_to_lack_contents_that_could_not_be_read() {
     let empty = |path: &str| with_file("00", &json!({ "path": path }));

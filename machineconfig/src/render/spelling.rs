@@ -1,0 +1,53 @@
+//! Names and arguments that are rendered as they are, and that nothing takes.
+
+use crate::{Code, Finding, pool};
+
+use super::input::Input;
+use super::strict::{entries, field};
+
+/// An error for each name or kernel argument that the API server, systemd or the kernel's command line has no use for.
+pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    // A missing name was told of by itself.
+    if !input.name.is_empty() && !pool::is_subdomain(input.name) {
+        let message = format!("{:?} is no name that Kubernetes accepts", input.name);
+        findings.push(Finding::error(
+            Code::OBJECT_NAME,
+            input.object(),
+            "metadata.name",
+            message,
+        ));
+    }
+    let arguments = input.config.spec.kernel_arguments.iter().flatten();
+    for (index, argument) in arguments.enumerate() {
+        let message = if argument.trim().is_empty() {
+            "the kernel argument is empty"
+        } else if argument.contains(['\n', '\r', '\0']) {
+            "the kernel argument holds a line break or NUL"
+        } else {
+            continue;
+        };
+        let field = format!("spec.kernelArguments[{index}]");
+        findings.push(Finding::error(
+            Code::KERNEL_ARGUMENT,
+            input.object(),
+            field,
+            message,
+        ));
+    }
+    for (index, unit) in entries(input, "/systemd/units").iter().enumerate() {
+        let name = unit["name"].as_str().unwrap_or_default();
+        let stem = name.rsplit_once('.').map(|(stem, _)| stem);
+        if stem.is_some_and(|stem| stem.is_empty() || stem.starts_with('@')) {
+            let field = field(input, "systemd.units", index, ".name");
+            let message = format!("{name:?} is a suffix without a name before it");
+            findings.push(Finding::error(
+                Code::IGNITION_UNIT,
+                input.object(),
+                field,
+                message,
+            ));
+        }
+    }
+    findings
+}
