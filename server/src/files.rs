@@ -9,6 +9,7 @@ mod read;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::mem;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
@@ -16,11 +17,15 @@ use machineconfig::{Code, Finding};
 
 use crate::route::is_object_name;
 use crate::snapshot::{Served, Snapshot};
-use crate::watched::Watched;
+use crate::watched::{Look, Watched};
 use pool::PoolPart;
 
 /// Pools that are read at most. A cluster has a handful; each takes memory for its bodies.
 const MAX_POOLS: usize = 256;
+
+/// Looks for which a pool without its file is served on: a directory that is exchanged or mounted anew is empty for a
+/// moment, and a machine that comes in that moment would give up for good at a 404.
+const LOOKS_WITHOUT_FILE: u8 = 3;
 
 /// Where everything lies.
 #[derive(Debug, Clone)]
@@ -51,6 +56,8 @@ pub struct Loader {
     pools: BTreeMap<String, PoolPart>,
     /// What is wrong with the directory of pools itself.
     directory: Option<Finding>,
+    /// Everything has been read once.
+    started: bool,
 }
 
 /// What every body gets and must be there from the start.
@@ -71,39 +78,76 @@ struct ControllerCas {
 #[derive(Debug)]
 struct Part<T> {
     files: Vec<Watched>,
-    was_read: bool,
+    /// Whether files that may still be being written are waited for. At the start they are not, as nothing else could be
+    /// served.
+    patient: bool,
+    /// To be made anew even if no file changes.
+    due: bool,
     good: Option<T>,
     problem: Option<Finding>,
+}
+
+/// Why a value was not made.
+#[derive(Debug)]
+enum NotMade {
+    /// A file may still be being written.
+    Settling,
+    /// Something is wrong with a file.
+    Bad(Finding),
+}
+
+impl From<Finding> for NotMade {
+    fn from(problem: Finding) -> Self {
+        Self::Bad(problem)
+    }
 }
 
 // === impl Part ===
 
 impl<T> Part<T> {
-    fn new(files: Vec<Watched>) -> Self {
+    fn new(files: Vec<Watched>, patient: bool) -> Self {
         Self {
             files,
-            was_read: false,
+            patient,
+            due: true,
             good: None,
             problem: None,
         }
     }
 
-    /// Makes the value anew if a file has changed, or in any case if `force`. Whether it did.
-    fn refresh(&mut self, force: bool, read: impl FnOnce(&mut Vec<Watched>) -> Result<T, Finding>) -> bool {
+    /// Makes the value anew if a file has changed, or in any case if `force`. Whether the value or what is wrong with it
+    /// is another than before.
+    ///
+    /// `read` is also told whether it is to wait for files that settle.
+    fn refresh(
+        &mut self,
+        force: bool,
+        read: impl FnOnce(&mut Vec<Watched>, bool) -> Result<T, NotMade>,
+    ) -> bool {
         // Every file is looked at, since each look takes note of what it saw.
-        let changed: Vec<bool> = self.files.iter_mut().map(Watched::changed).collect();
-        if self.was_read && !changed.contains(&true) && !force {
+        let looks: Vec<Look> = self.files.iter_mut().map(Watched::look).collect();
+        self.due |= force || looks.contains(&Look::Changed);
+        let patient = mem::replace(&mut self.patient, true);
+        if !self.due || patient && looks.contains(&Look::Settling) {
             return false;
         }
-        self.was_read = true;
-        match read(&mut self.files) {
+        self.due = false;
+        match read(&mut self.files, patient) {
             Ok(value) => {
                 self.good = Some(value);
                 self.problem = None;
+                true
             }
-            Err(problem) => self.problem = Some(problem),
+            Err(NotMade::Settling) => {
+                self.due = true;
+                false
+            }
+            // A reading that is tried again and fails again is no news.
+            Err(NotMade::Bad(problem)) => {
+                let before = self.problem.replace(problem);
+                before != self.problem
+            }
         }
-        true
     }
 
     /// The last good value, or why there never was one.
@@ -181,7 +225,9 @@ impl Layout {
             let there = names
                 .iter()
                 .filter(|name| self.pool(name).try_exists().unwrap_or(true));
-            return Ok(there.map(ToString::to_string).collect());
+            let mut names: Vec<String> = there.map(ToString::to_string).collect();
+            names.sort_unstable();
+            return Ok(names);
         }
         let mut names = Vec::new();
         for entry in entries {
@@ -215,54 +261,71 @@ impl Loader {
             .map(Watched::new)
             .collect();
         let mut loader = Self {
-            common: Part::new(common),
-            controller: Part::new(vec![Watched::new(layout.controller_config())]),
+            common: Part::new(common, false),
+            controller: Part::new(vec![Watched::new(layout.controller_config())], false),
             pools: BTreeMap::new(),
             directory: None,
+            started: false,
             layout,
         };
         loader.refresh();
+        loader.started = true;
         loader.common.value()?;
         Ok(loader)
     }
 
     /// Reads what has changed. Whether anything did.
     pub fn refresh(&mut self) -> bool {
+        let mut changed = self.refresh_names();
         let Self {
             layout,
             common,
             controller,
             pools,
-            directory,
+            ..
         } = self;
-        let common_changed = common.refresh(false, |files| read::common(files, &layout.registry_cas));
-        let controller_changed = controller.refresh(false, |files| read::controller_cas(&mut files[0]));
+        let common_changed = common.refresh(false, |files, _| {
+            read::common(files, &layout.registry_cas).map_err(NotMade::Bad)
+        });
+        let controller_changed = controller.refresh(false, |files, _| {
+            read::controller_cas(&mut files[0]).map_err(NotMade::Bad)
+        });
         // A change for the worse leaves the good value as it was, so bodies need not be made anew.
         let force =
             common_changed && common.problem.is_none() || controller_changed && controller.problem.is_none();
-        let mut changed = common_changed || controller_changed;
-        match layout.pool_names() {
-            Ok(mut names) => {
-                let too_many = (names.len() > MAX_POOLS).then(|| too_many_pools(names.len()));
-                names.truncate(MAX_POOLS);
-                let before = pools.len();
-                pools.retain(|name, _| names.contains(name));
-                changed |= pools.len() != before || *directory != too_many;
-                *directory = too_many;
-                for name in names {
-                    pools
-                        .entry(name)
-                        .or_insert_with_key(|name| PoolPart::new(name, layout));
-                }
-            }
-            Err(problem) => {
-                changed |= directory.as_ref() != Some(&problem);
-                *directory = Some(problem);
-            }
-        }
+        changed |= common_changed || controller_changed;
         for pool in pools.values_mut() {
             changed |= pool.refresh(force, layout, common, controller);
         }
+        changed
+    }
+
+    /// Looks which pools there are. Whether they are others than before.
+    fn refresh_names(&mut self) -> bool {
+        let mut changed = false;
+        let problem = match self.layout.pool_names() {
+            Ok(mut names) => {
+                let too_many = (names.len() > MAX_POOLS).then(|| too_many_pools(names.len()));
+                names.truncate(MAX_POOLS);
+                let before = self.pools.len();
+                self.pools.retain(|name, pool| {
+                    let is_there = names.binary_search(name).is_ok();
+                    pool.looks_without_file = if is_there { 0 } else { pool.looks_without_file + 1 };
+                    pool.looks_without_file < LOOKS_WITHOUT_FILE
+                });
+                changed |= self.pools.len() != before;
+                for name in names {
+                    self.pools.entry(name).or_insert_with_key(|name| {
+                        changed = true;
+                        PoolPart::new(name, &self.layout, self.started)
+                    });
+                }
+                too_many
+            }
+            Err(problem) => Some(problem),
+        };
+        changed |= self.directory != problem;
+        self.directory = problem;
         changed
     }
 
@@ -333,5 +396,54 @@ mod tests {
         fs::remove_file(pools.join("p000.yaml")).unwrap();
         assert!(loader.refresh());
         assert!(loader.snapshot().pools.contains_key(&format!("p{MAX_POOLS}")));
+    }
+
+    #[test]
+    fn an_emptied_directory_ends_the_pools_only_when_it_stays_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("kubeconfig", "clusters: [{}]");
+        let api = "apiVersion: machineconfiguration.openshift.io/v1";
+        let meta = |kind: &str, name: &str| format!("{api}\nkind: {kind}\nmetadata: {{name: {name}}}\n");
+        let controller = meta("ControllerConfig", "c") + "spec: {}";
+        write("controller-config/machine-config-controller.yaml", &controller);
+        let config = meta("MachineConfig", "r") + "spec: {config: {ignition: {version: 3.5.0}}}";
+        write("machine-configs/r.yaml", &config);
+        let pool = meta("MachineConfigPool", "p") + "spec: {}\nstatus: {configuration: {name: r}}";
+        write("machine-pools/p.yaml", &pool);
+        let mut loader = Loader::new(Layout {
+            base_dir: dir.path().to_owned(),
+            kubeconfig: dir.path().join("kubeconfig"),
+            registry_cas: Vec::new(),
+            served: Served::All,
+        })
+        .unwrap();
+        let mut look = || {
+            loader.refresh();
+            loader.snapshot().ready_pools().count()
+        };
+        assert_eq!(look(), 1);
+        let file = dir.path().join("machine-pools/p.yaml");
+        fs::remove_file(&file).unwrap();
+        assert_eq!([look(), look()], [1, 1]);
+        write("machine-pools/p.yaml", &pool);
+        assert_eq!(look(), 1);
+        fs::remove_file(&file).unwrap();
+        assert_eq!([look(), look(), look()], [1, 1, 0]);
+        // What appears while the server runs is read once it has settled.
+        write("machine-pools/p.yaml", &pool);
+        assert_eq!([look(), look(), look()], [0, 0, 1]);
+        // Cut at the end of a line it is still a config; the rest comes before the second look.
+        write("machine-configs/s.yaml", &config.replace("name: r", "name: s"));
+        write("machine-pools/p.yaml", &pool.replace("name: r", "name: s"));
+        let served = |loader: &Loader| loader.snapshot().ready_pools().next().unwrap().rendered.clone();
+        for expected in ["r", "r", "s"] {
+            loader.refresh();
+            assert_eq!(served(&loader), expected);
+        }
     }
 }

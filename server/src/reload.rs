@@ -1,5 +1,6 @@
 //! Looks for changed files now and then, off the request path, and publishes what becomes of them.
 
+use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -12,7 +13,7 @@ use crate::files::Loader;
 use crate::metrics::Reload;
 use crate::service::App;
 use crate::tls::ServingPair;
-use crate::watched::Watched;
+use crate::watched::{Look, Watched};
 
 /// How often files are looked at. A look is one `stat` per file, so this is about how long a change may wait, which is
 /// to be well below the 10 s in which a certificate must be taken over.
@@ -60,15 +61,17 @@ impl PairFiles {
         self.pair.clone()
     }
 
-    /// Takes over a changed pair, or keeps the old one and says why. Whether the files had changed.
+    /// Takes over a changed pair, or keeps the old one and says why. Whether there is something new to say.
     fn refresh(&mut self) -> bool {
         // Both are to be looked at: each look takes note of what it saw.
-        let changed = [self.certificate.changed(), self.key.changed()];
-        if changed == [false, false] {
+        let looks = [self.certificate.look(), self.key.look()];
+        if looks.contains(&Look::Settling) || !looks.contains(&Look::Changed) {
             return false;
         }
-        self.problem = self.take_over().err();
-        true
+        let problem = self.take_over().err();
+        let before = mem::replace(&mut self.problem, problem);
+        // A reading that is tried again and fails again is no news.
+        self.problem.is_none() || self.problem != before
     }
 
     fn take_over(&mut self) -> Result<(), Finding> {

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{self, Read};
+use std::mem;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -17,9 +18,25 @@ const SETTLED_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Watched {
     path: PathBuf,
+    /// When it was last read.
     stamp: Option<Stamp>,
+    /// When it was last looked at.
+    seen: Option<Stamp>,
     /// Of the bytes, when the stamp alone cannot be trusted yet.
     unsettled: Option<u64>,
+    /// The last reading failed for a reason that may pass without the file changing.
+    again: bool,
+}
+
+/// What a look at a file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// As it was when it was last read.
+    Same,
+    /// Another, and not the one of the look before either: perhaps somebody is still writing it.
+    Settling,
+    /// Another, and the same in two looks; or it is to be read again after an error.
+    Changed,
 }
 
 /// What tells one state of a file from another without reading it.
@@ -38,7 +55,9 @@ impl Watched {
         Self {
             path: path.into(),
             stamp: None,
+            seen: None,
             unsettled: None,
+            again: false,
         }
     }
 
@@ -46,19 +65,29 @@ impl Watched {
         &self.path
     }
 
-    /// Whether the file is another than at the last look or reading; also when it came or went.
-    pub(crate) fn changed(&mut self) -> bool {
+    /// Whether the file is another than when it was last read; also when it came or went. It stays changed until it is
+    /// read.
+    pub(crate) fn look(&mut self) -> Look {
         let now = stamp(&self.path);
+        let before = mem::replace(&mut self.seen, now);
+        if self.again {
+            return Look::Changed;
+        }
         if now != self.stamp {
-            self.stamp = now;
-            self.unsettled = None;
-            return true;
+            return if now == before {
+                Look::Changed
+            } else {
+                Look::Settling
+            };
         }
         let Some(before) = self.unsettled else {
-            return false;
+            return Look::Same;
         };
         // Reading settles it, one way or the other.
-        self.read().map_or(true, |bytes| digest(&bytes) != before)
+        match self.read() {
+            Ok(bytes) if digest(&bytes) == before => Look::Same,
+            Ok(_) | Err(_) => Look::Changed,
+        }
     }
 
     /// Reads the file whole.
@@ -69,11 +98,19 @@ impl Watched {
         // The stamp comes first: a change after it is seen the next time.
         self.stamp = stamp(&self.path);
         self.unsettled = None;
-        let bytes = read(&self.path)?;
+        let result = read(&self.path);
+        self.again = result.as_ref().is_err_and(may_pass);
+        let bytes = result?;
         let recent = self.stamp.is_some_and(Stamp::is_recent);
         self.unsettled = recent.then(|| digest(&bytes));
         Ok(bytes)
     }
+}
+
+/// Whether an error is about the system, as a want of file descriptors is, and not about the file: then the stamp, which
+/// was there to be had, says nothing about when it is worth reading again.
+fn may_pass(error: &io::Error) -> bool {
+    !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
 }
 
 impl Stamp {
@@ -127,23 +164,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_is_seen_once_whatever_it_is() {
+    fn a_change_is_seen_whatever_it_is_once_it_has_settled() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let mut file = Watched::new(&path);
-        assert!(!file.changed(), "not there before, not there now");
+        assert_eq!(file.look(), Look::Same, "not there before, not there now");
         fs::write(&path, "one").unwrap();
-        assert!(file.changed());
+        assert_eq!([file.look(), file.look()], [Look::Settling, Look::Changed]);
+        assert_eq!(file.look(), Look::Changed, "until it is read");
         assert_eq!(file.read().unwrap(), b"one");
-        assert!(!file.changed());
-        // Same size, and quite possibly the same time stamp.
-        fs::write(&path, "two").unwrap();
-        assert!(file.changed());
-        assert_eq!(file.read().unwrap(), b"two");
+        assert_eq!(file.look(), Look::Same);
+        // Written in two goes, the look between them sees nothing to take over.
+        fs::write(&path, "tw").unwrap();
+        assert_eq!(file.look(), Look::Settling);
+        fs::write(&path, "two!").unwrap();
+        assert_eq!([file.look(), file.look()], [Look::Settling, Look::Changed]);
+        assert_eq!(file.read().unwrap(), b"two!");
         fs::rename(&path, dir.path().join("other")).unwrap();
-        assert!(file.changed());
+        assert_eq!([file.look(), file.look()], [Look::Settling, Look::Changed]);
         assert_eq!(file.read().unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(!file.changed());
+        assert_eq!(file.look(), Look::Same);
     }
 
     #[test]
@@ -155,7 +195,18 @@ mod tests {
         file.read().unwrap();
         fs::write(&path, "two").unwrap();
         file.stamp = stamp(&path);
-        assert!(file.changed());
+        assert_eq!(file.look(), Look::Changed);
+    }
+
+    #[test]
+    fn a_reading_that_fails_for_want_of_the_system_is_tried_again() {
+        // A regular file that can be opened and not be read from its beginning.
+        let mut file = Watched::new("/proc/self/mem");
+        assert!(may_pass(&file.read().unwrap_err()));
+        assert_eq!([file.look(), file.look()], [Look::Changed; 2]);
+        let mut absent = Watched::new("/nowhere");
+        assert!(!may_pass(&absent.read().unwrap_err()));
+        assert_eq!(absent.look(), Look::Same);
     }
 
     #[test]

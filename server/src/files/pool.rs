@@ -3,27 +3,37 @@
 use std::sync::Arc;
 use std::thread;
 
+use crds::{MachineConfig, MachineConfigSpec};
 use ignition::Version;
+use machineconfig::name::rendered_name;
 use machineconfig::{Code, Finding};
+use serde_json::json;
 
-use super::{Common, ControllerCas, Layout, Part, read};
+use super::{Common, ControllerCas, Layout, NotMade, Part, read};
 use crate::assemble::{AssembleError, Assembly, Inputs};
 use crate::route::is_object_name;
 use crate::snapshot::{Pool, Slot};
-use crate::watched::Watched;
+use crate::watched::{Look, Watched};
 
 /// A pool and its files: first its own, then the one of its MachineConfig once that is known.
 #[derive(Debug)]
 pub(super) struct PoolPart {
     name: String,
     part: Part<Arc<Pool>>,
+    /// How often in a row its file was not there.
+    pub(super) looks_without_file: u8,
+    /// What was last said about a MachineConfig whose name is not that of its contents.
+    misnamed: Option<String>,
 }
 
 impl PoolPart {
-    pub(super) fn new(name: &str, layout: &Layout) -> Self {
+    /// A pool that has not been read yet. `patient` if its files are to settle before that.
+    pub(super) fn new(name: &str, layout: &Layout, patient: bool) -> Self {
         Self {
             name: name.to_owned(),
-            part: Part::new(vec![Watched::new(layout.pool(name))]),
+            part: Part::new(vec![Watched::new(layout.pool(name))], patient),
+            looks_without_file: 0,
+            misnamed: None,
         }
     }
 
@@ -35,9 +45,19 @@ impl PoolPart {
         common: &Part<Common>,
         controller: &Part<ControllerCas>,
     ) -> bool {
-        let name = &self.name;
-        self.part.refresh(force, |files| {
-            build(name, files, layout, common, controller).map(Arc::new)
+        let Self {
+            name, part, misnamed, ..
+        } = self;
+        part.refresh(force, |files, patient| {
+            let (rendered, machine_config) = read(name, files, layout, patient)?;
+            warn_if_misnamed(name, &rendered, &machine_config, misnamed);
+            Ok(Arc::new(build(
+                name,
+                &rendered,
+                &machine_config,
+                common,
+                controller,
+            )?))
         })
     }
 
@@ -56,45 +76,100 @@ impl PoolPart {
     }
 }
 
-/// Reads the files and makes the bodies. The order in which things are missed is the reference's.
-fn build(
+/// Reads the pool and its MachineConfig, and gives the name of the latter too. The order in which things are missed is
+/// the reference's.
+fn read(
     name: &str,
     files: &mut Vec<Watched>,
     layout: &Layout,
+    patient: bool,
+) -> Result<(String, Box<MachineConfig>), NotMade> {
+    let pool = read::pool(&mut files[0], name)?;
+    let rendered = pool.status.unwrap_or_default().configuration.name;
+    let missing = |message: String| {
+        let object = format!("MachineConfigPool/{name}");
+        let field = "status.configuration.name";
+        NotMade::Bad(Finding::error(
+            Code::SERVER_NO_MACHINE_CONFIG,
+            object,
+            field,
+            message,
+        ))
+    };
+    if !is_object_name(&rendered) {
+        files.truncate(1);
+        return Err(missing(
+            "the pool has no rendered MachineConfig yet: the field is empty or no name; let the controller render the pool"
+                .to_owned(),
+        ));
+    }
+    let path = layout.machine_config(&rendered);
+    if files.get(1).is_none_or(|file| file.path() != path) {
+        files.truncate(1);
+        let mut file = Watched::new(&path);
+        let look = file.look();
+        files.push(file);
+        if patient && look == Look::Settling {
+            return Err(NotMade::Settling);
+        }
+    }
+    // An error other than absence is reported when the file is read.
+    if !path.try_exists().unwrap_or(true) {
+        return Err(missing(format!(
+            "its MachineConfig is not there: {}",
+            path.display()
+        )));
+    }
+    let machine_config = read::machine_config(&mut files[1], &rendered)?;
+    Ok((rendered, machine_config))
+}
+
+/// Says once when the name of a MachineConfig is not the one that its contents lead to: it was edited, or it is cut off.
+/// It is served all the same, since others may name as they like.
+fn warn_if_misnamed(pool: &str, rendered: &str, object: &MachineConfig, misnamed: &mut Option<String>) {
+    let Some(expected) = expected_name(pool, &object.spec).filter(|expected| expected != rendered) else {
+        *misnamed = None;
+        return;
+    };
+    // Told again only when something about it is new.
+    let told = format!("{rendered} {expected}");
+    if misnamed.as_ref() != Some(&told) {
+        tracing::warn!(
+            pool,
+            config = rendered,
+            expected,
+            "The name of the MachineConfig does not fit its contents"
+        );
+        *misnamed = Some(told);
+    }
+}
+
+/// The rendered name that a spec leads to: over every field, with the config as it stands, which is how it was hashed.
+fn expected_name(pool: &str, spec: &MachineConfigSpec) -> Option<String> {
+    let spec = json!({
+        "baseOSExtensionsContainerImage": spec.base_os_extensions_container_image,
+        "config": spec.config.as_ref()?,
+        "extensions": spec.extensions.as_deref().unwrap_or_default(),
+        "fips": spec.fips,
+        "kernelArguments": spec.kernel_arguments.as_deref().unwrap_or_default(),
+        "kernelType": spec.kernel_type,
+        "osImageURL": spec.os_image_url,
+    });
+    rendered_name(pool, &spec).ok()
+}
+
+/// Makes the bodies.
+fn build(
+    name: &str,
+    rendered: &str,
+    machine_config: &MachineConfig,
     common: &Part<Common>,
     controller: &Part<ControllerCas>,
 ) -> Result<Pool, Finding> {
-    files.truncate(1);
-    let pool = read::pool(&mut files[0])?;
-    let rendered = pool.status.unwrap_or_default().configuration.name;
-    if !is_object_name(&rendered) {
-        let message = "the pool has no rendered MachineConfig yet";
-        let object = format!("MachineConfigPool/{name}");
-        return Err(Finding::error(
-            Code::SERVER_NO_MACHINE_CONFIG,
-            object,
-            "status.configuration.name",
-            message,
-        ));
-    }
-    let file = layout.machine_config(&rendered);
-    files.push(Watched::new(&file));
-    // An error other than absence is reported when the file is read.
-    if !file.try_exists().unwrap_or(true) {
-        let message = format!("its MachineConfig is not there: {}", file.display());
-        let object = format!("MachineConfigPool/{name}");
-        return Err(Finding::error(
-            Code::SERVER_NO_MACHINE_CONFIG,
-            object,
-            "status.configuration.name",
-            message,
-        ));
-    }
-    let machine_config = read::machine_config(&mut files[1])?;
     let (common, controller) = (common.value()?, controller.value()?);
     let inputs = Inputs {
-        rendered: &rendered,
-        machine_config: &machine_config,
+        rendered,
+        machine_config,
         kubelet_ca: &controller.kubelet,
         cloud_ca: &controller.cloud,
         kubeconfig: &common.kubeconfig,
@@ -148,4 +223,32 @@ fn in_parallel<T: Send>(work: impl Fn(Version) -> T + Sync) -> Vec<T> {
             .flat_map(|thread| thread.join().expect("assembling does not panic"))
             .collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn rendered_specs_lead_to_the_names_they_have() {
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/vectors/render");
+        let mut checked = 0;
+        for entry in fs::read_dir(directory).unwrap() {
+            let vector: Value = serde_json::from_slice(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+            let Some(name) = vector["expect"]["name"].as_str() else {
+                continue;
+            };
+            let pool = vector["input"]["pool"].as_str().unwrap();
+            let text = vector["expect"]["specJSON"].as_str().unwrap();
+            let spec: MachineConfigSpec = serde_json::from_str(text).unwrap();
+            assert_eq!(expected_name(pool, &spec).as_deref(), Some(name));
+            checked += 1;
+        }
+        assert!(checked >= 30, "only {checked} vectors were found");
+    }
 }

@@ -56,20 +56,39 @@ pub(super) fn controller_cas(file: &mut Watched) -> Result<ControllerCas, Findin
     })
 }
 
-/// A pool.
-pub(super) fn pool(file: &mut Watched) -> Result<Box<MachineConfigPool>, Finding> {
-    object(file, Code::SERVER_POOL, |object| match object {
+/// The pool of that name.
+pub(super) fn pool(file: &mut Watched, name: &str) -> Result<Box<MachineConfigPool>, Finding> {
+    let pool = object(file, Code::SERVER_POOL, |object| match object {
         Object::MachineConfigPool(pool) => Some(pool),
         _ => None,
-    })
+    })?;
+    check_name(file, Code::SERVER_POOL, pool.metadata.name.as_deref(), name)?;
+    Ok(pool)
 }
 
-/// A MachineConfig.
-pub(super) fn machine_config(file: &mut Watched) -> Result<Box<MachineConfig>, Finding> {
-    object(file, Code::SERVER_MACHINE_CONFIG, |object| match object {
+/// The MachineConfig of that name.
+pub(super) fn machine_config(file: &mut Watched, name: &str) -> Result<Box<MachineConfig>, Finding> {
+    let config = object(file, Code::SERVER_MACHINE_CONFIG, |object| match object {
         Object::MachineConfig(config) => Some(config),
         _ => None,
-    })
+    })?;
+    let found = config.metadata.name.as_deref();
+    check_name(file, Code::SERVER_MACHINE_CONFIG, found, name)?;
+    Ok(config)
+}
+
+/// A file is looked up by the name of its object, so another name means that another file was put in its place.
+fn check_name(file: &Watched, code: Code, found: Option<&str>, expected: &str) -> Result<(), Finding> {
+    if found == Some(expected) {
+        return Ok(());
+    }
+    let found = found.map_or("not given".to_owned(), |name| format!("{name:?}"));
+    Err(Finding::error(
+        code,
+        file.path().display().to_string(),
+        "metadata.name",
+        format!("it is {found}, and the file is the one of {expected:?}"),
+    ))
 }
 
 /// The one object of a file, if it is of the kind that `pick` picks.

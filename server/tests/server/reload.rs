@@ -158,3 +158,65 @@ fn the_kubeconfig_is_taken_over_too() {
     });
     assert!(server.body("master").1.contains("renewed"));
 }
+
+#[test]
+fn a_rotation_that_could_not_be_read_is_read_again() {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let site = Site::new();
+    let server = site.serve(&[]);
+    let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap());
+    // No file can be opened any more.
+    let starved = Rlimit {
+        current: Some(0),
+        ..rustix::process::getrlimit(Resource::Nofile)
+    };
+    let before = prlimit(pid, Resource::Nofile, starved).unwrap();
+    let new = site.write_pair("tls");
+    site.write_pool("master", 2);
+    site.write("kubeconfig", "clusters: [{name: renewed}]\n");
+    until("the failure of all three", || {
+        let log = server.log().join("\n");
+        ["MC5002", "MC5003"]
+            .iter()
+            .all(|code| log.contains(code))
+            .then_some(())
+    });
+    prlimit(pid, Resource::Nofile, before).unwrap();
+    let trusts = |pinned: &str| handshake(server.connect(), client_config(pinned));
+    let mut stream = until("the new certificate", || trusts(&new).ok());
+    until("the new pool and kubeconfig", || {
+        write!(stream, "GET /config/master HTTP/1.1\r\nHost: x\r\n{V34}\r\n").unwrap();
+        let body = Response::read(&mut stream, false).unwrap().text();
+        (body.contains("revision-2") && body.contains("renewed")).then_some(())
+    });
+}
+
+#[test]
+fn a_file_in_the_place_of_another_is_refused() {
+    let site = Site::new();
+    fs::copy(
+        site.path("base/machine-pools/worker.yaml"),
+        site.path("base/machine-pools/other.yaml"),
+    )
+    .unwrap();
+    let server = site.serve(&["--all-pools"]);
+    assert_eq!(server.body("other").0, 500);
+    assert!(server.log().join("\n").contains("metadata.name"));
+    site.write_pool("worker", 2);
+    until("the second revision", || {
+        server.body("worker").1.contains("revision-2").then_some(())
+    });
+    // Told once, and served: its name is not the one of its contents.
+    let unfit = |line: &&String| line.contains("does not fit") && line.contains("rendered-worker-2");
+    assert_eq!(server.log().iter().filter(unfit).count(), 1);
+    let path = |name: &str| site.path(&format!("base/machine-configs/rendered-{name}.yaml"));
+    fs::copy(path("master-1"), path("worker-2")).unwrap();
+    until("the problem", || {
+        server
+            .log()
+            .iter()
+            .any(|line| line.contains("MC5008"))
+            .then_some(())
+    });
+    assert!(server.body("worker").1.contains("revision-2"));
+}
