@@ -21,7 +21,7 @@ use crate::metrics::ConnectionMetrics;
 use crate::reload::{self, PairFiles, Reloader};
 use crate::service::App;
 use crate::snapshot::Served;
-use crate::tls::{self, Settings, SettingsError};
+use crate::tls::{self, MinVersion, Settings, SettingsError};
 use crate::watched;
 
 /// Where metrics are told when nobody says where.
@@ -43,7 +43,8 @@ struct Ports {
 /// # Errors
 /// What keeps the server from starting, in one message that says what to do.
 pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
-    crate::log::init(serving.log_format, serving.klog.v);
+    // Dropped last, before the caller prints an error: what was logged comes before it.
+    let log = crate::log::init(serving.log_format, serving.klog.v);
     raise_file_limit();
     let layout = layout(bootstrap);
     let settings = tls_settings(&layout, serving)?;
@@ -54,6 +55,7 @@ pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
     let ports = runtime.block_on(async { open_ports(serving) })?;
     let loader = Loader::new(layout)?;
     let app = Arc::new(App::default());
+    app.metrics().log_drops(log.dropped.clone());
     reload::log_new_problems(&loader.snapshot().problems, &[]);
     let _reloader = Reloader::start(app.clone(), loader, pair, reload::INTERVAL);
     let address = |port: &TcpListener| port.local_addr().map(tracing::field::display).ok();
@@ -193,12 +195,18 @@ fn open_ports(serving: &Serving) -> Result<Ports, Finding> {
 fn tls_settings(layout: &Layout, serving: &Serving) -> Result<Settings, Finding> {
     let mut settings = profile(layout);
     if !serving.tls_min_version.is_empty() {
-        settings = settings.with_min(
-            serving
-                .tls_min_version
-                .parse()
-                .map_err(|error| refused_settings(&error))?,
-        );
+        let min = match serving.tls_min_version.parse() {
+            // As the profile "Old": the deployment that asks for it is to start, and to get what there is.
+            Err(SettingsError::TooOld(version)) => {
+                tracing::warn!(
+                    version,
+                    "--tls-min-version: the lowest version offered is TLS 1.2"
+                );
+                MinVersion::Tls12
+            }
+            parsed => parsed.map_err(|error| refused_settings(&error))?,
+        };
+        settings = settings.with_min(min);
     }
     let names: Vec<String> = serving
         .tls_cipher_suites

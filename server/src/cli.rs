@@ -10,7 +10,7 @@ use crate::files::RegistryCa;
 
 /// Hands Ignition configs to new machines.
 #[derive(Debug, Parser)]
-#[command(name = "machine-config-server", arg_required_else_help = true)]
+#[command(name = "machine-config-server", version = crate::VERSION, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -147,6 +147,30 @@ pub struct Klog {
     /// Ignored
     #[arg(long, global = true, hide = true)]
     pub vmodule: Option<String>,
+    /// Ignored
+    #[arg(long = "add_dir_header", alias = "add-dir-header", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub add_dir_header: Option<bool>,
+    /// Ignored
+    #[arg(long = "skip_headers", alias = "skip-headers", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub skip_headers: Option<bool>,
+    /// Ignored
+    #[arg(long = "skip_log_headers", alias = "skip-log-headers", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub skip_log_headers: Option<bool>,
+    /// Ignored
+    #[arg(long = "one_output", alias = "one-output", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub one_output: Option<bool>,
+    /// Ignored: the log always goes to standard error
+    #[arg(long = "log_file", alias = "log-file", hide = true)]
+    pub log_file: Option<String>,
+    /// Ignored
+    #[arg(long = "log_file_max_size", alias = "log-file-max-size", hide = true)]
+    pub log_file_max_size: Option<String>,
+    /// Ignored
+    #[arg(long = "log_dir", alias = "log-dir", hide = true)]
+    pub log_dir: Option<String>,
+    /// Ignored
+    #[arg(long = "log_backtrace_at", alias = "log-backtrace-at", hide = true)]
+    pub log_backtrace_at: Option<String>,
 }
 
 /// Form of the log.
@@ -240,6 +264,12 @@ mod tests {
             "--payload-version=4.22.0",
             "--logtostderr=true",
             "-v=4",
+            "--alsologtostderr",
+            "--add_dir_header",
+            "--skip_headers=true",
+            "--log_file=/var/log/mcs.log",
+            "--log_dir",
+            "/var/log",
             "--insecure-port=22624",
             "--tls-min-version=VersionTLS13",
             "--tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384",

@@ -1,5 +1,6 @@
 //! `machine-config-server`: hands Ignition to new machines.
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -17,7 +18,8 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("machine-config-server: {error:#}");
+            // A standard error that is closed is no reason to panic.
+            let _ = writeln!(io::stderr(), "machine-config-server: {error:#}");
             ExitCode::FAILURE
         }
     }

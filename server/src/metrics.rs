@@ -2,8 +2,8 @@
 //!
 //! Labels only ever take values from a bounded set: what a client writes into a request never becomes one.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -13,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::route::About;
 use crate::snapshot::Snapshot;
@@ -35,6 +36,8 @@ pub struct Metrics {
     problems: Gauge,
     reloads: Family<ReloadLabels, Counter>,
     reloaded_at: Family<WhatLabels, Gauge<f64, AtomicU64>>,
+    log_dropped: Gauge,
+    log: OnceLock<ErrorCounter>,
 }
 
 /// Metrics of the listeners.
@@ -127,6 +130,8 @@ impl Metrics {
             problems: Gauge::default(),
             reloads: Family::default(),
             reloaded_at: Family::default(),
+            log_dropped: Gauge::default(),
+            log: OnceLock::new(),
         };
         metrics.registered()
     }
@@ -147,6 +152,8 @@ impl Metrics {
         registry.register("reloads", "Changed files read again", self.reloads.clone());
         let help = "When changed files were last read with success";
         registry.register_with_unit("reloaded_time", help, Unit::Seconds, self.reloaded_at.clone());
+        let help = "Lines of the log that were dropped because nobody took those before them";
+        registry.register("log_lines_dropped", help, self.log_dropped.clone());
         let connections = &self.connections;
         registry.register(
             "connections_open",
@@ -213,12 +220,22 @@ impl Metrics {
         }
     }
 
+    /// From now on tells how many lines of the log were dropped.
+    pub fn log_drops(&self, dropped: ErrorCounter) {
+        // Only one log begins in a process; a second one would not be written to.
+        let _ = self.log.set(dropped);
+    }
+
     /// Everything, as `OpenMetrics` text.
     ///
     /// # Panics
     /// Never: nothing that is counted fails to be written.
     #[must_use]
     pub fn text(&self) -> String {
+        if let Some(dropped) = self.log.get() {
+            self.log_dropped
+                .set(i64::try_from(dropped.dropped_lines()).unwrap_or(i64::MAX));
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text

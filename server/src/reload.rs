@@ -1,6 +1,7 @@
 //! Looks for changed files now and then, off the request path, and publishes what becomes of them.
 
 use std::mem;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -12,6 +13,7 @@ use machineconfig::{Code, Finding};
 use crate::files::Loader;
 use crate::metrics::Reload;
 use crate::service::App;
+use crate::snapshot::Snapshot;
 use crate::tls::ServingPair;
 use crate::watched::{Look, Watched};
 
@@ -107,7 +109,9 @@ impl Reloader {
             .name("reload".to_owned())
             .spawn(move || {
                 while stopped.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
-                    look(&app, &mut loader, &mut pair);
+                    // A defect of ours that some file brings to light must not end the reloading of all others.
+                    let look = AssertUnwindSafe(|| look(&app, &mut loader, &mut pair));
+                    report_panic(&app, panic::catch_unwind(look).is_err());
                 }
             })
             .expect("a process that has just started may start a thread");
@@ -125,6 +129,23 @@ impl Drop for Reloader {
             // A panic in it has been printed already, and there is nobody left to tell.
             let _ = thread.join();
         }
+    }
+}
+
+/// Tells once that looks end in a panic, and counts each.
+fn report_panic(app: &App, panicked: bool) {
+    if !panicked {
+        return;
+    }
+    app.metrics().reloaded(Reload::Files, false);
+    let before = app.snapshot();
+    let message = "changed files cannot be taken over because of a defect of the server; what was good before is served";
+    let problem = Finding::error(Code::SERVER_DIRECTORY, "reload", "", message);
+    if !before.problems.contains(&problem) {
+        let mut snapshot = Snapshot::clone(&before);
+        snapshot.problems.push(problem);
+        log_new_problems(&snapshot.problems, &before.problems);
+        app.publish(snapshot);
     }
 }
 
@@ -160,5 +181,22 @@ fn look(app: &App, loader: &mut Loader, pair: &mut PairFiles) {
 pub(crate) fn log_new_problems(now: &[Finding], before: &[Finding]) {
     for problem in now.iter().filter(|problem| !before.contains(problem)) {
         tracing::warn!(%problem, "Input cannot be used");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_problem_and_told_once() {
+        let app = App::default();
+        report_panic(&app, false);
+        assert!(app.snapshot().problems.is_empty());
+        report_panic(&app, true);
+        report_panic(&app, true);
+        assert_eq!(app.snapshot().problems.len(), 1);
+        let failures = "reloads_total{what=\"files\",result=\"failure\"} 2";
+        assert!(app.metrics().text().contains(failures));
     }
 }

@@ -7,6 +7,7 @@ use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -27,6 +28,8 @@ use crate::snapshot::Snapshot;
 pub struct App {
     snapshot: ArcSwap<Snapshot>,
     metrics: Metrics,
+    /// Set once; whatever is published after it is draining too.
+    draining: AtomicBool,
 }
 
 /// Answers the requests of one connection.
@@ -79,17 +82,18 @@ impl App {
     }
 
     /// Serves something else from now on. Answers that have begun end as they began.
-    pub fn publish(&self, mut snapshot: Snapshot) {
+    pub fn publish(&self, snapshot: Snapshot) {
         self.metrics.published(&snapshot);
-        // A server that is about to end stays so.
-        self.snapshot.rcu(|now| {
-            snapshot.draining |= now.draining;
-            snapshot.clone()
-        });
+        self.snapshot.store(Arc::new(snapshot));
+        // Looked at after the store: of a drain at the same time either it sees this snapshot or this sees it.
+        if self.draining.load(Ordering::SeqCst) {
+            self.drain();
+        }
     }
 
     /// From now on `/readyz` says that the server is about to end.
     pub fn drain(&self) {
+        self.draining.store(true, Ordering::SeqCst);
         self.snapshot.rcu(|now| Snapshot {
             draining: true,
             ..Snapshot::clone(now)
@@ -286,5 +290,20 @@ impl Record {
             reason = about.reason,
             "Request",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_while_draining_is_draining() {
+        let app = App::default();
+        app.publish(Snapshot::default());
+        assert!(!app.snapshot().draining);
+        app.drain();
+        app.publish(Snapshot::default());
+        assert!(app.snapshot().draining);
     }
 }

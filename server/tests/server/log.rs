@@ -1,8 +1,10 @@
 //! What the log says, and what it never says.
 
+use std::io::Write as _;
+
 use serde_json::Value;
 
-use crate::support::{Site, V34, until};
+use crate::support::{Response, Site, V34, client_config, handshake, until};
 
 #[test]
 fn a_request_is_logged_without_a_word_of_its_headers() {
@@ -73,4 +75,32 @@ fn the_log_is_json_or_text_as_asked() {
     let json: Value = serde_json::from_str(&lines("--log-format=json")[0]).unwrap();
     assert_eq!(json["level"], "WARN");
     assert_eq!(json["suites"], "TLS_RSA_WITH_AES_128_CBC_SHA");
+}
+
+#[test]
+fn a_log_that_nobody_reads_stops_nothing() {
+    use std::io::Read as _;
+    let site = Site::new();
+    // The port is one that was free a moment ago, as the log cannot be asked for it.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut child = site.spawn(&[&format!("--secure-port={}", address.port())]);
+    let pinned = std::fs::read_to_string(site.path("tls.crt")).unwrap();
+    let mut stream = until("the server", || {
+        let stream = std::net::TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(crate::support::DEADLINE)).unwrap();
+        handshake(stream, client_config(&pinned)).ok()
+    });
+    // More lines than a pipe holds: 64 KiB.
+    for _ in 0..1000 {
+        write!(stream, "GET /config/nobody HTTP/1.1\r\nHost: x\r\n{V34}\r\n").unwrap();
+        assert_eq!(Response::read(&mut stream, false).unwrap().status, 500);
+    }
+    let _ = child.kill();
+    let mut log = Vec::new();
+    child.stderr.take().unwrap().read_to_end(&mut log).unwrap();
+    child.wait().unwrap();
+    let lines = String::from_utf8_lossy(&log).matches("\"Request\"").count();
+    assert!(lines < 1000, "the pipe was never full");
 }

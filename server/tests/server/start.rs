@@ -62,8 +62,8 @@ fn flags_that_cannot_be_honoured() {
     let site = Site::new();
     refused(
         &site,
-        &["--tls-min-version=VersionTLS10"],
-        &["MC5001", "VersionTLS10", "VersionTLS12"],
+        &["--tls-min-version=VersionTLS14"],
+        &["MC5001", "VersionTLS14", "VersionTLS12"],
     );
     refused(
         &site,
@@ -90,6 +90,19 @@ fn flags_that_cannot_be_honoured() {
 }
 
 #[test]
+fn a_version_below_the_lowest_is_raised() {
+    let site = Site::new();
+    for version in ["VersionTLS10", "VersionTLS11"] {
+        let server = site.serve(&[&format!("--tls-min-version={version}")]);
+        assert_eq!(server.body("master").0, 200);
+        let warning = server
+            .line("--tls-min-version: the lowest version offered is TLS 1.2")
+            .unwrap();
+        assert_eq!(warning["version"], version);
+    }
+}
+
+#[test]
 fn the_version_is_told() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_machine-config-server"))
         .arg("version")
@@ -102,4 +115,11 @@ fn the_version_is_told() {
         text.starts_with(concat!("MachineConfigServer ", env!("CARGO_PKG_VERSION"), "-")),
         "{text}"
     );
+    let flag = std::process::Command::new(env!("CARGO_BIN_EXE_machine-config-server"))
+        .arg("--version")
+        .output()
+        .unwrap();
+    assert!(flag.status.success());
+    let expected = concat!("machine-config-server ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(String::from_utf8(flag.stdout).unwrap(), expected);
 }

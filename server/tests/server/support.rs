@@ -157,6 +157,11 @@ impl Site {
         command
     }
 
+    /// Starts a server without a look at what it says.
+    pub(crate) fn spawn(&self, flags: &[&str]) -> Child {
+        self.command(flags).spawn().unwrap()
+    }
+
     /// Starts a server and waits until it serves.
     pub(crate) fn serve(&self, flags: &[&str]) -> Server {
         let mut child = self.command(flags).spawn().unwrap();
