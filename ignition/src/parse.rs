@@ -102,31 +102,13 @@ impl Reader {
         &mut self,
         object: &'static Object,
         map: &Map<String, Value>,
-        path: &Path,
+        path: &Path<'_>,
     ) -> Map<String, Value> {
         let mut out = Map::new();
         for (key, value) in map {
-            let Some(field) = object.field(key) else {
-                self.warn(
-                    &path.field(key),
-                    format!("no version knows this key of {}: ignored", object.name),
-                );
+            let Some(field) = self.known(object, key, map, path) else {
                 continue;
             };
-            if field.since > self.spec {
-                self.warn(
-                    &path.field(key),
-                    format!(
-                        "known only from version {} on, ignored: the config declares {}",
-                        field.since, self.spec
-                    ),
-                );
-                continue;
-            }
-            if key != field.name && map.contains_key(field.name) {
-                self.warn(&path.field(key), format!("ignored in favour of {:?}", field.name));
-                continue;
-            }
             if let Some(value) = self.field(field, value, &path.field(field.name)) {
                 out.insert(field.name.to_owned(), value);
             }
@@ -138,6 +120,30 @@ impl Reader {
             }
         }
         out
+    }
+
+    /// The field of a key, unless it is to be dropped, which is said.
+    fn known(
+        &mut self,
+        object: &'static Object,
+        key: &str,
+        map: &Map<String, Value>,
+        path: &Path<'_>,
+    ) -> Option<&'static Field> {
+        let field = object.field(key);
+        let dropped = match field {
+            None => format!("no version knows this key of {}: ignored", object.name),
+            Some(field) if field.since > self.spec => {
+                let (since, spec) = (field.since, self.spec);
+                format!("known only from version {since} on, ignored: the config declares {spec}")
+            }
+            Some(field) if key != field.name && map.contains_key(field.name) => {
+                format!("ignored in favour of {:?}", field.name)
+            }
+            Some(_) => return field,
+        };
+        self.warn(&path.field(key), dropped);
+        None
     }
 
     /// The value of a field; `None` when it is absent, or not of its type.

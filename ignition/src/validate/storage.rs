@@ -123,33 +123,26 @@ pub(crate) fn partition(partition: &View<'_>, report: &mut Report) {
         || partition.has("startMiB")
         || partition.has("sizeMiB");
     if partition.flag("shouldExist") == Some(false) && is_described {
-        report.error(
-            partition.path,
-            Fault::Conflict,
-            "a partition with shouldExist: false has a number and nothing else",
-        );
+        let message = "a partition with shouldExist: false has a number and nothing else";
+        report.error(partition.path, Fault::Conflict, message);
     }
     if partition.int("number").unwrap_or(0) == 0 && !partition.has("label") {
-        report.error(
-            partition.path,
-            Fault::Missing,
-            "a partition needs a number or a label",
-        );
+        let message = "a partition needs a number or a label";
+        report.error(partition.path, Fault::Missing, message);
     }
-    if let Some(label) = partition.text("label") {
-        if label.len() > PARTITION_LABEL_MAX {
-            report.error(
-                &partition.at("label"),
-                Fault::Value,
-                "a partition's label has at most 36 characters",
-            );
-        } else if label.contains(':') {
-            report.error(
-                &partition.at("label"),
-                Fault::Value,
-                "a partition's label holds no colon",
-            );
-        }
+    let label = partition.text("label").unwrap_or_default();
+    if label.len() > PARTITION_LABEL_MAX {
+        report.error(
+            &partition.at("label"),
+            Fault::Value,
+            "a partition's label has at most 36 characters",
+        );
+    } else if label.contains(':') {
+        report.error(
+            &partition.at("label"),
+            Fault::Value,
+            "a partition's label holds no colon",
+        );
     }
     for name in ["guid", "typeGuid"] {
         if !partition.text(name).is_none_or(is_guid) {
@@ -301,10 +294,15 @@ pub(crate) fn luks(luks: &View<'_>, report: &mut Report) {
         None => report.error(&luks.at("device"), Fault::Missing, "a LUKS volume needs a device"),
         Some(device) => check_path(device, &luks.at("device"), report),
     }
+    unlocking(luks, report);
+}
+
+/// A volume is unlocked in one way.
+fn unlocking(luks: &View<'_>, report: &mut Report) {
     let clevis = luks.inner("clevis");
     let has_custom = clevis
         .and_then(|clevis| clevis.inner("custom"))
-        .is_some_and(|c| c.filled("pin").is_some());
+        .is_some_and(|custom| custom.filled("pin").is_some());
     let has_other = clevis.is_some_and(|clevis| {
         !clevis.list("tang").is_empty() || clevis.is_set("tpm2") || clevis.int("threshold").unwrap_or(0) != 0
     });
@@ -312,24 +310,19 @@ pub(crate) fn luks(luks: &View<'_>, report: &mut Report) {
         let message = "a custom clevis pin cannot be used with tang, tpm2 or threshold: keep one of them";
         report.error(&luks.at("clevis"), Fault::Conflict, message);
     }
-    if luks.inner("cex").is_some_and(|cex| cex.is_set("enabled")) {
-        if has_custom || has_other {
-            report.error(
-                &luks.at("cex"),
-                Fault::Conflict,
-                "cex cannot be used with clevis: keep one of them",
-            );
-        }
-        if luks
-            .inner("keyFile")
-            .is_some_and(|key| key.filled("source").is_some())
-        {
-            report.error(
-                &luks.at("cex"),
-                Fault::Conflict,
-                "cex cannot be used with a key file: keep one of them",
-            );
-        }
+    if !luks.inner("cex").is_some_and(|cex| cex.is_set("enabled")) {
+        return;
+    }
+    if has_custom || has_other {
+        let message = "cex cannot be used with clevis: keep one of them";
+        report.error(&luks.at("cex"), Fault::Conflict, message);
+    }
+    let has_key = luks
+        .inner("keyFile")
+        .is_some_and(|key| key.filled("source").is_some());
+    if has_key {
+        let message = "cex cannot be used with a key file: keep one of them";
+        report.error(&luks.at("cex"), Fault::Conflict, message);
     }
 }
 
