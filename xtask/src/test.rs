@@ -148,7 +148,7 @@ fn fresh() -> Result<()> {
 
 fn tests() -> Result<()> {
     // Snapshots are compared, never written.
-    run(cargo(["test", "--quiet", "--workspace"])?.env("INSTA_UPDATE", "no"))
+    run(cargo(["test", "--quiet", "--workspace", "--no-fail-fast"])?.env("INSTA_UPDATE", "no"))
 }
 
 fn vectors() -> Result<()> {
