@@ -148,28 +148,38 @@ pub struct Klog {
     #[arg(long, global = true, hide = true)]
     pub vmodule: Option<String>,
     /// Ignored
-    #[arg(long = "add_dir_header", alias = "add-dir-header", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "add_dir_header", alias = "add-dir-header", global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub add_dir_header: Option<bool>,
     /// Ignored
-    #[arg(long = "skip_headers", alias = "skip-headers", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "skip_headers", alias = "skip-headers", global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub skip_headers: Option<bool>,
     /// Ignored
-    #[arg(long = "skip_log_headers", alias = "skip-log-headers", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "skip_log_headers", alias = "skip-log-headers", global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub skip_log_headers: Option<bool>,
     /// Ignored
-    #[arg(long = "one_output", alias = "one-output", hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    #[arg(long = "one_output", alias = "one-output", global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub one_output: Option<bool>,
     /// Ignored: the log always goes to standard error
-    #[arg(long = "log_file", alias = "log-file", hide = true)]
+    #[arg(long = "log_file", alias = "log-file", global = true, hide = true)]
     pub log_file: Option<String>,
     /// Ignored
-    #[arg(long = "log_file_max_size", alias = "log-file-max-size", hide = true)]
+    #[arg(
+        long = "log_file_max_size",
+        alias = "log-file-max-size",
+        global = true,
+        hide = true
+    )]
     pub log_file_max_size: Option<String>,
     /// Ignored
-    #[arg(long = "log_dir", alias = "log-dir", hide = true)]
+    #[arg(long = "log_dir", alias = "log-dir", global = true, hide = true)]
     pub log_dir: Option<String>,
     /// Ignored
-    #[arg(long = "log_backtrace_at", alias = "log-backtrace-at", hide = true)]
+    #[arg(
+        long = "log_backtrace_at",
+        alias = "log-backtrace-at",
+        global = true,
+        hide = true
+    )]
     pub log_backtrace_at: Option<String>,
 }
 
