@@ -7,5 +7,7 @@ pub mod preset;
 pub mod root;
 mod unit_file;
 mod unit_name;
+pub mod write;
 
 pub use root::{Found, OpenFile, Root};
+pub use write::{Op, Rename, Tap, Traits, Writer};

@@ -2,8 +2,10 @@
 //!
 //! [`verify`] is the entry point; [`host`] is the only way to the node's file system.
 
+pub mod change;
 pub mod cli;
 pub mod host;
+pub mod journal;
 pub mod observe;
 pub mod source;
 pub mod verify;

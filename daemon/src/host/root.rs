@@ -10,12 +10,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 pub use super::links::Exit;
 use super::links::{Route, follow};
+use super::write::Tap;
 
 /// How paths are opened: links are read and followed by [`follow`], so the kernel never has to.
 const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
@@ -26,10 +28,14 @@ const RESOLVE: ResolveFlags = ResolveFlags::BENEATH
 /// filling memory.
 const MAX_ENTRIES: usize = 100_000;
 
+/// Longest list of attribute names, and longest value of one, in bytes: the kernel's own bound.
+const MAX_ATTRIBUTES: usize = 64 << 10;
+
 /// A directory that stands for `/` of a node.
 #[derive(Debug)]
 pub struct Root {
     handle: OwnedFd,
+    tap: Option<Arc<dyn Tap>>,
 }
 
 /// What lies at a path. A link at the path itself is not followed.
@@ -91,6 +97,22 @@ pub enum EntryKind {
     Other,
 }
 
+/// Where a write would go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To this path, which holds no link; whether anything is there is another question.
+    To(PathBuf),
+    /// Out of the root.
+    Out(Exit),
+    /// By a link that somebody has made whom nobody has to trust.
+    Untrusted {
+        /// The link.
+        link: PathBuf,
+    },
+    /// Round in circles.
+    Loop,
+}
+
 /// The directory that holds a path, or why there is none.
 enum Parent {
     Here(OwnedFd),
@@ -106,7 +128,21 @@ impl Root {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self {
             handle: fs::open(directory, flags, Mode::empty())?,
+            tap: None,
         })
+    }
+
+    /// Lets `tap` see every state-changing call from now on.
+    #[must_use]
+    pub fn with_tap(self, tap: Arc<dyn Tap>) -> Self {
+        Self {
+            tap: Some(tap),
+            ..self
+        }
+    }
+
+    pub(super) fn tap(&self) -> Option<&dyn Tap> {
+        self.tap.as_deref()
     }
 
     /// Who owns the root directory itself.
@@ -160,6 +196,11 @@ impl Root {
         }
     }
 
+    /// Whether anything is at `path`, a link at the path itself not followed.
+    pub fn is_there(&self, path: &Path) -> io::Result<bool> {
+        Ok(!matches!(self.look(path)?, Found::Missing))
+    }
+
     /// The entries of the directory at `path`, links followed, sorted by name. Empty when there is none beneath the root.
     pub fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
         let Some(end) = self.resolve(path)? else {
@@ -199,6 +240,56 @@ impl Root {
         })
     }
 
+    /// Whose a new file is before it is given away: user and group of this process.
+    #[allow(
+        clippy::unused_self,
+        reason = "that it is the process's is the affair of the root"
+    )]
+    pub(super) fn creator(&self) -> (u32, u32) {
+        (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        )
+    }
+
+    /// Whether there is a directory at a path without links.
+    pub(super) fn is_directory(&self, path: &Path) -> io::Result<bool> {
+        const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+        match self.open_plain(path, FLAGS) {
+            Ok(_) => Ok(true),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where a directory really is, for a write: links that anybody but root or the owner of the root directory has made are
+    /// not followed.
+    pub(super) fn way_to(&self, directory: &Path) -> io::Result<Way> {
+        const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+        if self.open_plain(directory, FLAGS).is_ok() && !has_dots(directory) {
+            return Ok(Way::To(directory.to_owned()));
+        }
+        let (owner, _) = self.owner()?;
+        let mut untrusted = None;
+        let route = follow(directory, true, |at| {
+            let Some((text, uid)) = self.link(at)? else {
+                return Ok(None);
+            };
+            if uid != 0 && uid != owner {
+                untrusted.get_or_insert_with(|| Path::new("/").join(at));
+            }
+            Ok(Some(text))
+        })?;
+        if let Some(link) = untrusted {
+            return Ok(Way::Untrusted { link });
+        }
+        Ok(match route {
+            Route::To(end) => Way::To(Path::new("/").join(end)),
+            Route::Out(exit) => Way::Out(exit),
+            Route::Loop => Way::Loop,
+        })
+    }
+
     fn parent(&self, path: &Path) -> io::Result<Parent> {
         const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
         let directory = path.parent().unwrap_or(Path::new("/"));
@@ -219,7 +310,7 @@ impl Root {
     }
 
     /// Opens a path that holds no link; fails with `LOOP` when it does.
-    fn open_plain(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    pub(super) fn open_plain(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let relative = path.strip_prefix("/").unwrap_or(path);
         let relative = if relative.as_os_str().is_empty() {
             Path::new(".")
@@ -231,6 +322,11 @@ impl Root {
 
     /// The text of the link at a path that holds no other link.
     fn link_text(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        Ok(self.link(path)?.map(|(text, _)| text))
+    }
+
+    /// The link at a path that holds no other link: its text, and the number of who made it.
+    fn link(&self, path: &Path) -> io::Result<Option<(PathBuf, u32)>> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let link = match self.open_plain(path, flags) {
             Ok(link) => link,
@@ -241,8 +337,14 @@ impl Root {
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
             return Ok(None);
         }
-        readlink(&link, OsStr::new("")).map(Some)
+        Ok(Some((readlink(&link, OsStr::new(""))?, stat.st_uid)))
     }
+}
+
+/// Whether a path climbs: what it leads to then depends on the links before it.
+fn has_dots(path: &Path) -> bool {
+    path.components()
+        .any(|part| part == std::path::Component::ParentDir)
 }
 
 fn readlink(directory: impl AsFd, name: &OsStr) -> io::Result<PathBuf> {
@@ -319,6 +421,28 @@ impl OpenFile {
             .take(limit.saturating_add(1))
             .read_to_end(&mut bytes)?;
         Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    }
+
+    /// Its extended attributes by name; none on a file system that has none.
+    pub fn attributes(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
+        let mut names = vec![0; MAX_ATTRIBUTES];
+        let length = match fs::flistxattr(&self.file, &mut names[..]) {
+            Ok(length) => length,
+            Err(Errno::OPNOTSUPP) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let names = names[..length]
+            .split(|byte| *byte == 0)
+            .filter(|name| !name.is_empty());
+        let mut attributes = Vec::new();
+        for name in names {
+            let name = String::from_utf8_lossy(name).into_owned();
+            let mut value = vec![0; MAX_ATTRIBUTES];
+            let length = fs::fgetxattr(&self.file, name.as_str(), &mut value[..])?;
+            value.truncate(length);
+            attributes.push((name, value));
+        }
+        Ok(attributes)
     }
 
     /// For reading it piece by piece.

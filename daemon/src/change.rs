@@ -1,0 +1,263 @@
+//! One path that a transaction takes from an old state to a new one, and how that is done so that a crash leaves one of the two.
+//!
+//! The new state is staged beside the path under a name of its own (`aside`) and put in place by one renaming; the old state
+//! then has that name until the transaction is closed. So every step is atomic, can be finished or undone by looking at the two
+//! names, and undoing is the same step backwards.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::host::write::Failed;
+use crate::host::{Found, Rename, Root, Traits, Writer};
+
+/// What is at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "camelCase")]
+pub enum State {
+    /// Nothing.
+    Missing,
+    /// A regular file.
+    File(FileState),
+    /// A symbolic link.
+    Link {
+        /// What it says.
+        target: PathBuf,
+    },
+}
+
+/// A regular file, all that has to be the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    /// Length in bytes.
+    pub size: u64,
+    /// SHA-256 of the contents, in hexadecimal.
+    pub sha256: String,
+    /// Permission bits, at most 07777.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// A path and its two states.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Absolute beneath the root; its directory holds no link.
+    pub path: PathBuf,
+    /// The name beside it that the new state is staged under, and the old one is kept under.
+    pub aside: PathBuf,
+    /// Before.
+    pub old: State,
+    /// After; never equal to `old`.
+    pub new: State,
+}
+
+/// A directory that a transaction makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewDirectory {
+    /// Absolute beneath the root; no link in it.
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// The owner's number.
+    pub uid: u32,
+    /// The group's number.
+    pub gid: u32,
+}
+
+/// Why a change can be neither finished nor undone, or not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// A call failed.
+    #[error(transparent)]
+    Failed(#[from] Failed),
+    /// A path cannot be looked at.
+    #[error("cannot look at {}", path.display())]
+    Look {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Neither of its names holds what is needed: somebody else was at work.
+    #[error("{} holds neither its old nor its new state, and neither does the name beside it", path.display())]
+    Lost {
+        /// Which.
+        path: PathBuf,
+    },
+}
+
+// === impl State ===
+
+impl State {
+    /// Of a file with these contents.
+    #[must_use]
+    pub fn file(bytes: &[u8], traits: &Traits) -> Self {
+        State::File(FileState {
+            size: bytes.len() as u64,
+            sha256: hex(&Sha256::digest(bytes)),
+            mode: traits.mode,
+            uid: traits.uid,
+            gid: traits.gid,
+        })
+    }
+
+    /// What is at `path` now; `None` for what is neither file, link nor nothing.
+    pub fn at(root: &Root, path: &Path) -> Result<Option<Self>, ChangeError> {
+        let wrong = |source| ChangeError::Look {
+            path: path.to_owned(),
+            source,
+        };
+        Ok(match root.look(path).map_err(wrong)? {
+            Found::Missing => Some(State::Missing),
+            Found::Symlink { target, .. } => Some(State::Link { target }),
+            Found::File(mut file) => {
+                let (mode, uid, gid) = (file.mode, file.uid, file.gid);
+                let mut hash = Sha256::new();
+                let mut size = 0;
+                let mut buffer = vec![0; READ_AT_ONCE];
+                let mut reader = file.reader();
+                loop {
+                    match reader.read(&mut buffer) {
+                        Ok(0) => break,
+                        Ok(read) => {
+                            hash.update(&buffer[..read]);
+                            size += read as u64;
+                        }
+                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(wrong(error)),
+                    }
+                }
+                Some(State::File(FileState {
+                    size,
+                    sha256: hex(&hash.finalize()),
+                    mode,
+                    uid,
+                    gid,
+                }))
+            }
+            Found::LeadsOut(_) | Found::Directory | Found::Other(_) => None,
+        })
+    }
+}
+
+/// Bytes read at a time.
+const READ_AT_ONCE: usize = 64 << 10;
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+// === impl Change ===
+
+impl Change {
+    /// Puts the new state in place. What is staged must be there.
+    pub fn publish(&self, writer: &mut Writer<'_>) -> Result<(), Failed> {
+        match (&self.old, &self.new) {
+            (State::Missing, _) => writer.rename(&self.aside, &self.path, Rename::IfAbsent),
+            (_, State::Missing) => writer.rename(&self.path, &self.aside, Rename::IfAbsent),
+            (State::File(_) | State::Link { .. }, State::File(_) | State::Link { .. }) => {
+                writer.rename(&self.aside, &self.path, Rename::Exchange)
+            }
+        }
+    }
+
+    /// As [`Change::publish`], unless that is done already: after a crash nobody knows.
+    pub fn finish(&self, root: &Root, writer: &mut Writer<'_>) -> Result<(), ChangeError> {
+        let there = State::at(root, &self.path)?;
+        let beside = State::at(root, &self.aside)?;
+        let done = match &self.new {
+            // Set aside; what has come to the path since is somebody else's.
+            State::Missing => there == Some(State::Missing) || beside != Some(State::Missing),
+            State::File(_) | State::Link { .. } => there.as_ref() == Some(&self.new),
+        };
+        if done {
+            return Ok(());
+        }
+        if self.new != State::Missing && beside.as_ref() != Some(&self.new) {
+            return Err(ChangeError::Lost {
+                path: self.path.clone(),
+            });
+        }
+        // Something has come to a path that was free: it is set aside too, since the config says what is here.
+        if self.old == State::Missing && there != Some(State::Missing) {
+            return Ok(writer.rename(&self.aside, &self.path, Rename::Exchange)?);
+        }
+        if self.old != State::Missing && there == Some(State::Missing) {
+            return Ok(writer.rename(&self.aside, &self.path, Rename::IfAbsent)?);
+        }
+        Ok(self.publish(writer)?)
+    }
+
+    /// Puts the old state back in place, unless it is.
+    pub fn undo(&self, root: &Root, writer: &mut Writer<'_>) -> Result<(), ChangeError> {
+        let there = State::at(root, &self.path)?;
+        let beside = State::at(root, &self.aside)?;
+        match (&self.old, &self.new) {
+            (State::Missing, new) => {
+                if there.as_ref() == Some(new) {
+                    writer.rename(
+                        &self.path,
+                        &self.aside,
+                        if beside == Some(State::Missing) {
+                            Rename::IfAbsent
+                        } else {
+                            Rename::Over
+                        },
+                    )?;
+                }
+            }
+            (old, State::Missing) => {
+                if beside.as_ref() == Some(old) && there == Some(State::Missing) {
+                    writer.rename(&self.aside, &self.path, Rename::IfAbsent)?;
+                }
+            }
+            (old, _) => {
+                if there.as_ref() == Some(old) {
+                    return Ok(());
+                }
+                if beside.as_ref() != Some(old) {
+                    return Err(ChangeError::Lost {
+                        path: self.path.clone(),
+                    });
+                }
+                let how = if there == Some(State::Missing) {
+                    Rename::IfAbsent
+                } else {
+                    Rename::Exchange
+                };
+                writer.rename(&self.aside, &self.path, how)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what is kept beside the path, the transaction being over one way or the other.
+    pub fn clean_up(&self, writer: &mut Writer<'_>) -> Result<(), Failed> {
+        gone(writer.remove(&self.aside))
+    }
+}
+
+/// That something was not there to be removed is as good.
+pub(crate) fn gone(result: Result<(), Failed>) -> Result<(), Failed> {
+    match result {
+        Err(failed) if is_errno(&failed, &[Errno::NOENT]) => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether the kernel gave one of these reasons.
+pub(crate) fn is_errno(failed: &Failed, reasons: &[Errno]) -> bool {
+    let code = failed.source.raw_os_error();
+    reasons.iter().any(|reason| code == Some(reason.raw_os_error()))
+}
