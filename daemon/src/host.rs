@@ -1,13 +1,15 @@
 //! The node as seen from outside: its files beneath one directory handle, its users, its units.
 
 pub mod enablement;
+pub mod file_system;
 pub mod identity;
 mod links;
 pub mod preset;
 pub mod root;
+pub mod shadow;
 mod unit_file;
 mod unit_name;
 pub mod write;
 
-pub use root::{Found, OpenFile, Root};
+pub use root::{Found, OpenFile, Root, WayError};
 pub use write::{Op, Rename, Tap, Traits, Writer};

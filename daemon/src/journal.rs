@@ -43,6 +43,8 @@ pub struct Begin {
     pub id: String,
     /// The boot it began in.
     pub boot_id: String,
+    /// The node it is of, by its machine id; empty when it had none yet.
+    pub machine_id: String,
     /// When.
     pub started: Timestamp,
     /// What for.
@@ -272,6 +274,12 @@ impl Journal {
             };
         }
         phase
+    }
+
+    /// Whether anything may have been put in place.
+    #[must_use]
+    pub fn phase_reached_publishing(&self) -> bool {
+        self.events.contains(&Event::Committed)
     }
 
     /// Whether an action was carried out.

@@ -2,6 +2,7 @@
 
 pub mod drift;
 pub mod finding;
+pub mod layout;
 pub mod name;
 pub mod objects;
 pub mod plan;
@@ -14,9 +15,10 @@ pub mod registries;
 pub mod render;
 pub mod rendered;
 pub mod style;
-mod wanted;
+pub mod wanted;
 
 pub use finding::{Code, Finding, Severity};
+pub use layout::Layout;
 pub use objects::Objects;
 pub use plan::{Disruption, Plan, plan};
 pub use policy::Policy;

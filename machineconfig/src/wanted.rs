@@ -8,16 +8,17 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Mode of a file that does not say.
-pub(crate) const DEFAULT_MODE: u32 = 0o644;
+pub const DEFAULT_MODE: u32 = 0o644;
 
 /// A mode as people write it: `0644`, `04755`.
-pub(crate) fn octal(mode: u32) -> String {
+#[must_use]
+pub fn octal(mode: u32) -> String {
     format!("0{mode:03o}")
 }
 
 /// A user or group, as a config names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Id {
+pub enum Id {
     /// By number.
     Number(i64),
     /// By name, never empty and never `root`, whose number is known.
@@ -47,14 +48,16 @@ impl fmt::Display for Id {
 
 /// A user and a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct WantedOwner {
-    pub(crate) user: Id,
-    pub(crate) group: Id,
+pub struct WantedOwner {
+    /// The user.
+    pub user: Id,
+    /// The group.
+    pub group: Id,
 }
 
 impl WantedOwner {
     /// `root:root`.
-    pub(crate) const ROOT: WantedOwner = WantedOwner {
+    pub const ROOT: WantedOwner = WantedOwner {
         user: Id::Number(0),
         group: Id::Number(0),
     };
@@ -68,20 +71,26 @@ impl fmt::Display for WantedOwner {
 
 /// A file of a config.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct WantedFile {
+pub struct WantedFile {
     /// Where its contents are, encoded.
     source: Option<String>,
     compression: Option<String>,
     /// Permission bits; a mode that is no mode at all becomes `u32::MAX`, which no file has.
-    pub(crate) mode: u32,
-    pub(crate) owner: WantedOwner,
+    pub mode: u32,
+    /// Who it belongs to.
+    pub owner: WantedOwner,
     /// Whether the config wants something appended, which no running node does.
-    pub(crate) appends: bool,
+    pub appends: bool,
 }
 
 impl WantedFile {
     /// Reads an entry of `storage.files`.
-    pub(crate) fn of(entry: &Value) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// Never for an entry of a [`ignition::Config`]: its values fit its spec.
+    #[must_use]
+    pub fn of(entry: &Value) -> Self {
         let file = types::File::deserialize(entry).expect("a Config holds values that fit its spec");
         let user = file.user.unwrap_or_default();
         let group = file.group.unwrap_or_default();
@@ -101,7 +110,7 @@ impl WantedFile {
     }
 
     /// The decoded contents; empty when the config gives none.
-    pub(crate) fn contents(&self) -> Result<Vec<u8>, ContentsError> {
+    pub fn contents(&self) -> Result<Vec<u8>, ContentsError> {
         contents::decode(self.source.as_deref(), self.compression.as_deref(), MAX_INFLATED)
     }
 }

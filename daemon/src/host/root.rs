@@ -97,20 +97,21 @@ pub enum EntryKind {
     Other,
 }
 
-/// Where a write would go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
-    /// To this path, which holds no link; whether anything is there is another question.
-    To(PathBuf),
-    /// Out of the root.
+/// Why nothing is written by way of a path.
+#[derive(Debug, thiserror::Error)]
+pub enum WayError {
+    /// A link leads out of the root.
+    #[error("{} leads out of the root, to {}", .0.link.display(), .0.target.display())]
     Out(Exit),
-    /// By a link that somebody has made whom nobody has to trust.
-    Untrusted {
-        /// The link.
-        link: PathBuf,
-    },
-    /// Round in circles.
-    Loop,
+    /// A link on the way was made by somebody whom nobody has to trust.
+    #[error("the link {} on its way was made neither by root nor by the owner of the root directory, so it is not followed", .0.display())]
+    Untrusted(PathBuf),
+    /// Something else than a directory is on the way.
+    #[error("{} is no directory", .0.display())]
+    NoDirectory(PathBuf),
+    /// It cannot be looked at.
+    #[error("cannot be looked at: {0}")]
+    Unreadable(#[from] io::Error),
 }
 
 /// The directory that holds a path, or why there is none.
@@ -252,22 +253,24 @@ impl Root {
         )
     }
 
-    /// Whether there is a directory at a path without links.
-    pub(super) fn is_directory(&self, path: &Path) -> io::Result<bool> {
+    /// The path without links of a directory that is there, for a write; `None` when nothing is there.
+    pub fn real_directory(&self, directory: &Path) -> Result<Option<PathBuf>, WayError> {
         const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-        match self.open_plain(path, FLAGS) {
-            Ok(_) => Ok(true),
-            Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-            Err(error) => Err(error.into()),
+        let end = self.way_to(directory)?;
+        match self.open_plain(&end, FLAGS) {
+            Ok(_) => Ok(Some(end)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(Errno::NOTDIR) => Err(WayError::NoDirectory(end)),
+            Err(error) => Err(WayError::Unreadable(error.into())),
         }
     }
 
     /// Where a directory really is, for a write: links that anybody but root or the owner of the root directory has made are
     /// not followed.
-    pub(super) fn way_to(&self, directory: &Path) -> io::Result<Way> {
+    fn way_to(&self, directory: &Path) -> Result<PathBuf, WayError> {
         const FLAGS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
         if self.open_plain(directory, FLAGS).is_ok() && !has_dots(directory) {
-            return Ok(Way::To(directory.to_owned()));
+            return Ok(directory.to_owned());
         }
         let (owner, _) = self.owner()?;
         let mut untrusted = None;
@@ -281,13 +284,13 @@ impl Root {
             Ok(Some(text))
         })?;
         if let Some(link) = untrusted {
-            return Ok(Way::Untrusted { link });
+            return Err(WayError::Untrusted(link));
         }
-        Ok(match route {
-            Route::To(end) => Way::To(Path::new("/").join(end)),
-            Route::Out(exit) => Way::Out(exit),
-            Route::Loop => Way::Loop,
-        })
+        match route {
+            Route::To(end) => Ok(Path::new("/").join(end)),
+            Route::Out(exit) => Err(WayError::Out(exit)),
+            Route::Loop => Err(WayError::Unreadable(Errno::LOOP.into())),
+        }
     }
 
     fn parent(&self, path: &Path) -> io::Result<Parent> {

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rustix::fs::{self, AtFlags, Gid, Mode, OFlags, RenameFlags, Uid, XattrFlags};
 use rustix::io::Errno;
 
-use super::root::{Root, Way};
+use super::root::Root;
 
 /// One state-changing call. Paths are absolute beneath the root and hold no link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,31 +188,6 @@ impl<'a> Writer<'a> {
     #[must_use]
     pub fn new(root: &'a Root) -> Self {
         Self { root, last: None }
-    }
-
-    /// Where `path` really is: its directory without links. `None` when that directory is not there.
-    pub fn place(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        let name = file_name(path)?;
-        let directory = path.parent().unwrap_or(Path::new("/"));
-        Ok(match self.root.way_to(directory)? {
-            Way::To(directory) => self.root.is_directory(&directory)?.then(|| directory.join(name)),
-            Way::Out(exit) => {
-                let text = format!(
-                    "{} leads out of the root, to {}",
-                    exit.link.display(),
-                    exit.target.display()
-                );
-                return Err(io::Error::other(text));
-            }
-            Way::Untrusted { link } => {
-                let text = format!(
-                    "the link {} on the way belongs to neither root nor the owner of the root directory",
-                    link.display()
-                );
-                return Err(io::Error::other(text));
-            }
-            Way::Loop => return Err(Errno::LOOP.into()),
-        })
     }
 
     /// Makes a directory. One that is there already is an error ([`io::ErrorKind::AlreadyExists`]).

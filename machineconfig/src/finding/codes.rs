@@ -7,7 +7,8 @@ use ignition::Kind;
 /// A stable error code, `MC` and four digits.
 ///
 /// `MC10xx` reading objects, `MC11xx` one MachineConfig, `MC12xx` rendering a pool, `MC20xx` changes a running node
-/// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line. A number once given is never
+/// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line, `MC70xx`
+/// changing a node. A number once given is never
 /// given to another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
@@ -271,6 +272,60 @@ codes! {
         "Ask for a pool that is named in the message, or give its MachineConfigs.";
     NOT_ONE_OBJECT = 6002: "A file holds none or several of the objects of which it must hold one.",
         "Leave exactly one such object in the file.";
+    NOT_ROOT = 7001: "A node is changed, and the program does not run as root.",
+        "Run it as root.";
+    LOCKED = 7002: "Another process is changing this node.",
+        "Wait for it to end; the message names it.";
+    NO_NODE = 7003: "The directory is no root of a node: it has no /etc.",
+        "Name the root of a node with --root, / for the running one.";
+    BUS_UNREACHABLE = 7004: "systemd cannot be reached, and the change needs it.",
+        "See to it that the node runs systemd and D-Bus, and that its /run is visible.";
+    JOURNAL_DAMAGED = 7005: "The journal of a change that was cut off cannot be read.",
+        "Look at it, compare the node with its config (verify), move the journal away, and apply the config again.";
+    JOURNAL_NEWER = 7006: "The journal was written by a newer version, which knows what is to be finished.",
+        "Run that version, at least for recover.";
+    JOURNAL_FOREIGN = 7007: "The journal was written on another node.",
+        "Move it away if this disk was copied from that node.";
+    CURRENT_UNREADABLE = 7008: "The record of the current config is damaged.",
+        "Move it away: the next apply then compares the disk itself with the config and writes the record anew.";
+    TARGET_TYPE = 7009: "A path of the config is something that a file cannot take the place of.",
+        "Move what is there away, or choose another path.";
+    TARGET_MOUNT_POINT = 7010: "Something is mounted at a path of the config.",
+        "Unmount it, or leave the path out of the config.";
+    TARGET_IMMUTABLE = 7011: "A file is marked so that it cannot be replaced.",
+        "Take the mark off (chattr -i -a), or leave the path out of the config.";
+    TARGET_LEADS_OUT = 7012: "A link on the way to a path must not be followed.",
+        "Remove the link, or make it root's if it is meant.";
+    PARENT_TYPE = 7013: "Something on the way to a path is no directory.",
+        "Move it away. A config that turns a file into a directory takes two steps.";
+    NO_ROOM = 7014: "A file system has no room for staging the change.",
+        "Free space or inodes on it.";
+    READ_ONLY = 7015: "A file system that is to be written to is mounted read-only.",
+        "Mount it read-write, or choose another path.";
+    UNKNOWN_OWNER = 7016: "A file is to belong to somebody whom the node does not know.",
+        "Create the user or group on the node first, or name the owner by number.";
+    UNKNOWN_USER = 7017: "The config names a user whom the node does not have.",
+        "Create the user on the node, or leave it out of the config.";
+    PASSWORD_HASH = 7018: "A password hash cannot be written down.",
+        "Make one with mkpasswd or openssl passwd -6.";
+    OS_CHANGE = 7019: "The change needs another OS image, kernel or extension, which this version does not make.",
+        "Make the change by the tools of the operating system, or apply a config without it.";
+    APPLY_UNDONE = 7020: "A change failed, and the node has its old config.",
+        "Mend what is named, and apply again.";
+    APPLY_STUCK = 7021: "A change failed, and its way back failed too.",
+        "Mend what is named, then run machine-config-daemon recover.";
+    REBOOT_OVERDUE = 7022: "A reboot was asked for and did not happen.",
+        "Look at what inhibits it (systemd-inhibit --list), then reboot by hand.";
+    NOT_CONFIRMED = 7023: "A config was not confirmed in time, so the node went back to the one before.",
+        "Look at the check that failed, and apply the config again once it would pass.";
+    NO_SUCH_CONFIG = 7024: "The config to go back to is not kept on this node.",
+        "Choose one of those that status lists.";
+    UNIT_ENABLEMENT = 7025: "A unit cannot be enabled or disabled.",
+        "Correct the [Install] section of the unit, or its name in the config.";
+    RECORD_FAILED = 7026: "The state of the node cannot be kept.",
+        "See to it that /var/lib/machine-config can be written.";
+    OS_NOT_READ = 7027: "Settings of the operating system are taken as they are, since this host has no tool to read them.",
+        "Nothing, if the host was set up with them.";
 }
 
 impl Code {
@@ -320,7 +375,7 @@ mod tests {
     fn every_code_lies_in_a_documented_range() {
         for entry in Code::ALL {
             assert!(
-                matches!(entry.code.0 / 100, 10 | 11 | 12 | 20 | 30 | 40 | 50 | 60),
+                matches!(entry.code.0 / 100, 10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 70),
                 "{} lies in no range",
                 entry.code
             );

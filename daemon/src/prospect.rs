@@ -1,0 +1,140 @@
+//! What would become of a node: the config it has, what of that its disk still says, the config it is to get, and the plan.
+//!
+//! [`Prospect::of`] is the entry point; it writes nothing. The plan starts from what the disk says, so that the same command
+//! brings a node to another config and mends what drifted from the one it has.
+
+use crds::MachineConfig;
+use jiff::Timestamp;
+use machineconfig::plan::{Action, Facts, Plan, plan};
+use machineconfig::redact::Limits;
+use machineconfig::{Code, Finding, Layout, Policy, RenderedConfig, drift};
+
+use crate::node::Node;
+use crate::observe::{OnDisk, observe};
+use crate::store::{self, RebootDue};
+use crate::transaction::{self, Input, Transaction};
+
+/// What would become of a node.
+#[derive(Debug)]
+pub struct Prospect {
+    /// The config to be on the node, as it is recorded.
+    pub config: MachineConfig,
+    /// What is to be done.
+    pub plan: Plan,
+    /// Whether the node has had no config of ours so far.
+    pub first: bool,
+    /// What the current config lays on the disk.
+    current: Layout,
+    /// What the desired config lays on it.
+    desired: Layout,
+    /// What is doubtful.
+    pub warnings: Vec<Finding>,
+}
+
+impl Prospect {
+    /// Compares the node with `config`.
+    ///
+    /// # Errors
+    /// Everything that keeps the node or the config from being read. What the plan refuses is in the plan.
+    pub fn of(node: &Node, config: MachineConfig, policy: &Policy, diffs: Option<Limits>) -> Result<Self, Vec<Finding>> {
+        let desired = parsed(&config)?;
+        let current = store::current(&node.root).map_err(|finding| vec![finding])?;
+        let first = current.is_none();
+        // Without a record the disk is held against what it is to be: what is so already, Ignition has made so.
+        let base = match &current {
+            Some(current) => parsed(current)?,
+            None => desired.clone(),
+        };
+        let mut found = as_found(node, &base)?;
+        found.name = if first { String::new() } else { base.name.clone() };
+        let facts = Facts { diffs, ..Facts::default() };
+        let plan = plan(&found, &desired, policy, &facts);
+        let mut warnings = plan.warnings.clone();
+        if first && let Some(settings) = os_settings(&desired) {
+            let message = format!("{settings} are taken as they are: nothing on this node says what they were");
+            warnings.push(Finding::warning(Code::OS_NOT_READ, format!("MachineConfig/{}", desired.name), "", message));
+        }
+        Ok(Self { config, plan, first, current: Layout::of(&base.ignition), desired: Layout::of(&desired.ignition), warnings })
+    }
+
+    /// The transaction for it.
+    ///
+    /// # Errors
+    /// The refusals of the plan, and everything on this disk that keeps it from being carried out.
+    pub fn transaction(&self, node: &Node, purpose: crate::journal::Purpose, now: Timestamp) -> Result<Transaction, Vec<Finding>> {
+        if !self.plan.refusals.is_empty() {
+            return Err(self.plan.refusals.clone());
+        }
+        let due = self.reboot_due(node, now).map_err(|finding| vec![finding])?;
+        let input = Input {
+            root: &node.root,
+            commands: &node.commands,
+            plan: &self.plan,
+            current: &self.current,
+            desired: &self.desired,
+            records: store::records(&node.root, &self.config, due.as_ref()),
+            purpose,
+            boot_id: &node.boot_id,
+            machine_id: &node.machine_id,
+            id: id(),
+            now,
+        };
+        transaction::build(&input)
+    }
+
+    /// The reboot that is due once this is done: this one's, or one that an earlier config asked for and that has not come yet.
+    fn reboot_due(&self, node: &Node, now: Timestamp) -> Result<Option<RebootDue>, Finding> {
+        let unreadable = |error: std::io::Error| Finding::error(Code::NODE_UNREADABLE, store::REBOOT, "", error.to_string());
+        let before = store::reboot_due(&node.root).map_err(unreadable)?;
+        let before = before.filter(|due| due.boot_id == node.boot_id);
+        if !self.plan.actions.contains(&Action::Reboot) {
+            return Ok(before);
+        }
+        let config = self.config.metadata.name.clone().unwrap_or_default();
+        Ok(Some(RebootDue { boot_id: node.boot_id.clone(), config, since: now, requested: None }))
+    }
+}
+
+/// What the disk says, as a config.
+fn as_found(node: &Node, base: &RenderedConfig) -> Result<RenderedConfig, Vec<Finding>> {
+    let unreadable = |error: String| vec![Finding::error(Code::NODE_UNREADABLE, node.path.to_string_lossy(), "", error)];
+    let expectation = drift::Expectation::of(base);
+    let enablement = OnDisk::read(&node.root).map_err(|error| unreadable(format!("the units cannot be read: {error}")))?;
+    let observed = observe(&node.root, &expectation, &enablement).map_err(|error| unreadable(format!("{error:#}")))?;
+    Ok(drift::as_found(base, &observed))
+}
+
+fn parsed(config: &MachineConfig) -> Result<RenderedConfig, Vec<Finding>> {
+    RenderedConfig::from_machine_config(config).map_err(|invalid| {
+        let object = format!("MachineConfig/{}", config.metadata.name.as_deref().unwrap_or_default());
+        invalid.problems.iter().map(|problem| Finding::from_problem(&object, "spec.config", problem)).collect()
+    })
+}
+
+/// What of the operating system a config sets, in words.
+fn os_settings(config: &RenderedConfig) -> Option<String> {
+    let spec = &config.spec;
+    let set = [
+        (!spec.os_image_url.is_empty(), "the OS image"),
+        (spec.kernel_arguments.as_ref().is_some_and(|list| !list.is_empty()), "kernel arguments"),
+        (spec.extensions.as_ref().is_some_and(|list| !list.is_empty()), "extensions"),
+        (!matches!(spec.kernel_type.as_str(), "" | "default"), "the kernel type"),
+    ];
+    let names: Vec<_> = set.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+/// A fresh name for a transaction.
+fn id() -> String {
+    let mut bytes = [0_u8; 4];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    if filled.is_err() {
+        // Without the kernel's random numbers: names need not be secret, only new.
+        bytes = std::process::id().to_le_bytes();
+    }
+    bytes.iter().fold(String::new(), |mut id, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(id, "{byte:02x}");
+        id
+    })
+}

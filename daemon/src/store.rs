@@ -1,0 +1,122 @@
+//! The configs that a node keeps: the current one, where the reference has it too, and the last few to go back to.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crds::MachineConfig;
+use machineconfig::{Code, Finding};
+use serde::{Deserialize, Serialize};
+
+use crate::host::Root;
+use crate::transaction::Record;
+
+/// The config that is on the node (MCO daemon 1.11).
+pub const CURRENT: &str = "/etc/machine-config-daemon/currentconfig";
+/// The last few configs, by name.
+pub const CONFIGS: &str = "/var/lib/machine-config/configs";
+/// Their names, the newest first.
+const ORDER: &str = "/var/lib/machine-config/configs/.order";
+/// A reboot that the current config needs.
+pub const REBOOT: &str = "/var/lib/machine-config/reboot";
+/// How many are kept, the current one included.
+pub const KEPT: usize = 3;
+/// Longest config that is read, in bytes: far beyond what an API server stores.
+const MAX_BYTES: u64 = 512 << 20;
+
+/// A reboot that is due: the config is on disk, and what runs is still from before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebootDue {
+    /// The boot that has to end. A different boot id is the proof that it has.
+    pub boot_id: String,
+    /// The config that needs it.
+    pub config: String,
+    /// Since when.
+    pub since: jiff::Timestamp,
+    /// When it was asked for, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested: Option<jiff::Timestamp>,
+}
+
+/// The current config; `None` when the node has none of ours yet.
+pub fn current(root: &Root) -> Result<Option<MachineConfig>, Finding> {
+    read(root, CURRENT).map_err(|message| Finding::error(Code::CURRENT_UNREADABLE, CURRENT, "", message))
+}
+
+/// A config that is kept, by name.
+pub fn kept(root: &Root, name: &str) -> Result<MachineConfig, Finding> {
+    let refuse = |message| Finding::error(Code::NO_SUCH_CONFIG, format!("MachineConfig/{name}"), "", message);
+    if !names(root).unwrap_or_default().iter().any(|kept| kept == name) {
+        return Err(refuse("is not kept on this node".to_owned()));
+    }
+    match read(root, &file(name).to_string_lossy()) {
+        Ok(Some(config)) => Ok(config),
+        Ok(None) => Err(refuse("is not kept on this node".to_owned())),
+        Err(message) => Err(refuse(message)),
+    }
+}
+
+/// Names of the configs that are kept, the newest first.
+pub fn names(root: &Root) -> io::Result<Vec<String>> {
+    let bytes = root.read(Path::new(ORDER), MAX_BYTES)?.unwrap_or_default();
+    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+/// The reboot that is due, if one is.
+pub fn reboot_due(root: &Root) -> io::Result<Option<RebootDue>> {
+    let bytes = root.read(Path::new(REBOOT), MAX_BYTES)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+}
+
+/// What is written when `config` becomes the current one.
+#[must_use]
+pub fn records(root: &Root, config: &MachineConfig, due: Option<&RebootDue>) -> Vec<Record> {
+    let name = config.metadata.name.clone().unwrap_or_default();
+    let bytes = encode(config);
+    let mut order = names(root).unwrap_or_default();
+    order.retain(|kept| *kept != name);
+    order.insert(0, name.clone());
+    let dropped = order.split_off(order.len().min(KEPT));
+    let mut records = vec![Record { path: file(&name), bytes: Some(bytes.clone()) }];
+    records.extend(dropped.iter().map(|name| Record { path: file(name), bytes: None }));
+    records.push(Record { path: ORDER.into(), bytes: Some(encode(&order)) });
+    records.push(Record { path: REBOOT.into(), bytes: due.map(encode) });
+    // Last: it says that all the rest is done.
+    records.push(Record { path: CURRENT.into(), bytes: Some(bytes) });
+    records
+}
+
+/// A value as it is written down.
+pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+    let mut bytes = serde_json::to_vec(value).expect("all keys of a record are strings");
+    bytes.push(b'\n');
+    bytes
+}
+
+/// Where a config is kept. Its name comes from outside, so it is never taken for more than one part of a path.
+fn file(name: &str) -> PathBuf {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    let name: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    Path::new(CONFIGS).join(format!("{name}.json"))
+}
+
+/// A config as the reference keeps it: with or without its kind, and only the first value of the file counts (MCO daemon 15).
+fn read(root: &Root, path: &str) -> Result<Option<MachineConfig>, String> {
+    let bytes = match root.read(Path::new(path), MAX_BYTES) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) if root.is_there(Path::new(path)).unwrap_or(false) => return Err("is no file".to_owned()),
+        Ok(None) => return Ok(None),
+        Err(error) => return Err(format!("cannot be read: {error}")),
+    };
+    let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<serde_json::Value>();
+    let value = values.next().transpose().map_err(|error| format!("holds no JSON: {error}"))?;
+    let mut value = value.ok_or("is empty")?;
+    let object = value.as_object_mut().ok_or("holds no object")?;
+    object.entry("apiVersion").or_insert_with(|| "machineconfiguration.openshift.io/v1".into());
+    object.entry("kind").or_insert_with(|| "MachineConfig".into());
+    let config: MachineConfig = serde_json::from_value(value).map_err(|error| format!("holds no MachineConfig: {error}"))?;
+    if config.spec.config.as_ref().is_none_or(serde_json::Value::is_null) {
+        return Err("holds a MachineConfig without an Ignition config".to_owned());
+    }
+    Ok(Some(config))
+}
