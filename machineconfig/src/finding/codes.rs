@@ -7,7 +7,8 @@ use ignition::Kind;
 /// A stable error code, `MC` and four digits.
 ///
 /// `MC10xx` reading objects, `MC11xx` one MachineConfig, `MC12xx` rendering a pool, `MC20xx` changes a running node
-/// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line. A number once given is never
+/// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line,
+/// `MC71xx` what a node runs. A number once given is never
 /// given to another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
@@ -271,6 +272,12 @@ codes! {
         "Ask for a pool that is named in the message, or give its MachineConfigs.";
     NOT_ONE_OBJECT = 6002: "A file holds none or several of the objects of which it must hold one.",
         "Leave exactly one such object in the file.";
+    SYSTEMD_UNREACHABLE = 7101: "The systemd of a node cannot be reached.",
+        "Run on a host with systemd, as root, and with the host's /run at hand when in a container.";
+    SYSTEMD_REFUSED = 7102: "The systemd or logind of a node refused what was asked of it.",
+        "See the reason that it gives; systemctl and loginctl on the node tell more.";
+    UNIT_FAILED = 7103: "A unit could not be started, stopped, restarted or reloaded, or did not stay up.",
+        "See systemctl status and journalctl -u for the unit on the node.";
 }
 
 impl Code {
@@ -320,7 +327,7 @@ mod tests {
     fn every_code_lies_in_a_documented_range() {
         for entry in Code::ALL {
             assert!(
-                matches!(entry.code.0 / 100, 10 | 11 | 12 | 20 | 30 | 40 | 50 | 60),
+                matches!(entry.code.0 / 100, 10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 71),
                 "{} lies in no range",
                 entry.code
             );
