@@ -99,7 +99,7 @@ impl Acts<'_> {
                 Action::DaemonReload | Action::Drain | Action::None | Action::Reboot => None,
             };
             if let Some((verb, unit)) = unit
-                && let Err(error) = systemd.job(verb, unit)
+                && let Err(error) = systemd.run(verb, unit)
             {
                 failed.push(crate::apply::chain(&error));
             }
@@ -153,9 +153,9 @@ fn is_unit_file(target: &Target) -> bool {
 fn run(systemd: &Systemd, action: &Action) -> Result<(), String> {
     let result = match action {
         Action::DaemonReload => systemd.reload_manager(),
-        Action::Reload { service } => systemd.job(Verb::Reload, service),
-        Action::Restart { service } => systemd.job(Verb::Restart, service),
-        Action::Special => systemd.job(Verb::Reload, CRIO),
+        Action::Reload { service } => systemd.run(Verb::Reload, service),
+        Action::Restart { service } => systemd.run(Verb::Restart, service),
+        Action::Special => systemd.run(Verb::Reload, CRIO),
         Action::Drain | Action::None | Action::Reboot => Ok(()),
     };
     result.map_err(|error| crate::apply::chain(&error))

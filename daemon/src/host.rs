@@ -1,4 +1,5 @@
-//! The node as seen from outside: its files beneath one directory handle, its users, its units.
+//! The node as seen from outside: its files beneath one directory handle, its users, its units,
+//! its systemd.
 
 pub mod enablement;
 pub mod file_system;
@@ -7,9 +8,11 @@ mod links;
 pub mod preset;
 pub mod root;
 pub mod shadow;
+pub mod systemd;
 mod unit_file;
 mod unit_name;
 pub mod write;
 
 pub use root::{Found, OpenFile, Root, WayError};
+pub use systemd::Systemd;
 pub use write::{Op, Rename, Tap, Traits, Writer};

@@ -78,7 +78,7 @@ impl Node {
         };
         let systemd = reached
             .transpose()
-            .map_err(|error| Finding::error(Code::BUS_UNREACHABLE, &*name, "", crate::apply::chain(&error)))?;
+            .map_err(|error| Finding::error(Code::SYSTEMD_UNREACHABLE, &*name, "", crate::apply::chain(&error)))?;
         let commands = Commands::new(path);
         let os = Os::detect(&root).map_err(unreadable)?;
         let machine_id = root.read(Path::new(MACHINE_ID), MAX_MACHINE_ID).map_err(unreadable)?.unwrap_or_default();

@@ -8,7 +8,7 @@ use ignition::Kind;
 ///
 /// `MC10xx` reading objects, `MC11xx` one MachineConfig, `MC12xx` rendering a pool, `MC20xx` changes a running node
 /// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line, `MC70xx`
-/// changing a node. A number once given is never
+/// changing a node, `MC71xx` what a node runs. A number once given is never
 /// given to another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
@@ -278,8 +278,6 @@ codes! {
         "Wait for it to end; the message names it.";
     NO_NODE = 7003: "The directory is no root of a node: it has no /etc.",
         "Name the root of a node with --root, / for the running one.";
-    BUS_UNREACHABLE = 7004: "systemd cannot be reached, and the change needs it.",
-        "See to it that the node runs systemd and D-Bus, and that its /run is visible.";
     JOURNAL_DAMAGED = 7005: "The journal of a change that was cut off cannot be read.",
         "Look at it, compare the node with its config (verify), move the journal away, and apply the config again.";
     JOURNAL_NEWER = 7006: "The journal was written by a newer version, which knows what is to be finished.",
@@ -326,6 +324,12 @@ codes! {
         "See to it that /var/lib/machine-config can be written.";
     OS_NOT_READ = 7027: "Settings of the operating system are taken as they are, since this host has no tool to read them.",
         "Nothing, if the host was set up with them.";
+    SYSTEMD_UNREACHABLE = 7101: "The systemd of a node cannot be reached.",
+        "Run on a host with systemd, as root, and with the host's /run at hand when in a container.";
+    SYSTEMD_REFUSED = 7102: "The systemd or logind of a node refused what was asked of it.",
+        "See the reason that it gives; systemctl and loginctl on the node tell more.";
+    UNIT_FAILED = 7103: "A unit could not be started, stopped, restarted or reloaded, or did not stay up.",
+        "See systemctl status and journalctl -u for the unit on the node.";
 }
 
 impl Code {
@@ -375,7 +379,10 @@ mod tests {
     fn every_code_lies_in_a_documented_range() {
         for entry in Code::ALL {
             assert!(
-                matches!(entry.code.0 / 100, 10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 70),
+                matches!(
+                    entry.code.0 / 100,
+                    10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 70 | 71
+                ),
                 "{} lies in no range",
                 entry.code
             );
