@@ -5,10 +5,15 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crds::manifest::{self, MAX_TEXT_BYTES, Object};
+use crds::{MachineConfig, MachineConfigSpec};
 use machineconfig::drift::{self, Expectation, ExpectationError};
 use machineconfig::finding::{Located, Place};
 use machineconfig::{Code, Finding, objects};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+/// Bytes of the hash in the name of an Ignition config: enough that no two of a node meet.
+const NAME_BYTES: usize = 6;
 
 /// A config and what it demands.
 #[derive(Debug)]
@@ -17,6 +22,8 @@ pub struct Source {
     pub name: String,
     /// What it demands of a disk.
     pub expectation: Expectation,
+    /// The config as an object: an Ignition config gets a name that tells its contents.
+    pub config: MachineConfig,
 }
 
 /// Reads the config in the file at `path`, `-` for standard input. Everything that is wrong with it is told.
@@ -47,6 +54,7 @@ pub fn parse(file: &str, text: &str) -> Result<Source, Vec<Located>> {
             Ok(Source {
                 name: file.to_owned(),
                 expectation,
+                config: of_ignition(value),
             })
         }
         // The reference's daemon keeps the current config without saying what it is.
@@ -98,7 +106,24 @@ fn machine_config(file: &str, text: &str) -> Result<Source, Vec<Located>> {
     let object = format!("MachineConfig/{name}");
     let expectation =
         drift::expected(&config).map_err(|error| refused(error, &object, "spec.config", &place))?;
-    Ok(Source { name, expectation })
+    Ok(Source {
+        name,
+        expectation,
+        config,
+    })
+}
+
+/// An Ignition config as an object. It is named by its contents, so that the same is the same whatever its file is called.
+fn of_ignition(value: Value) -> MachineConfig {
+    let digest = Sha256::digest(value.to_string().as_bytes());
+    let name = digest[..NAME_BYTES]
+        .iter()
+        .fold("ignition-".to_owned(), |name, byte| format!("{name}{byte:02x}"));
+    let spec = MachineConfigSpec {
+        config: Some(value),
+        ..MachineConfigSpec::default()
+    };
+    MachineConfig::new(&name, spec)
 }
 
 /// Every reason why a config cannot be read, each with its field below `root`.
@@ -128,7 +153,8 @@ fn refused(error: ExpectationError, object: &str, root: &str, place: &Place) -> 
         .collect()
 }
 
-fn text(path: &Path) -> Result<String, Finding> {
+/// The text of a file, bounded.
+pub(crate) fn text(path: &Path) -> Result<String, Finding> {
     let unreadable =
         |error: io::Error| Finding::error(Code::UNREADABLE, "", "", format!("cannot be read: {error}"));
     let mut bytes = Vec::new();

@@ -1,0 +1,218 @@
+//! `apply` and `plan`: brings this node to a config, or says what that would do.
+
+use std::io;
+use std::path::PathBuf;
+
+use machineconfig::plan;
+use machineconfig::redact::Limits;
+
+use super::answer::{Form, about, refuse, styles, unplaced};
+use super::{Exit, fetch, message, print};
+use crate::confirm::Confirmation;
+use crate::converge::{Ending, Report, Wanted, converge, foresee};
+use crate::journal::Purpose;
+use crate::node::Node;
+use crate::{reboot, rules, source, store};
+
+/// Bring this node to a config, or mend what drifted from it
+///
+/// The change is planned from what is on the disk, staged, and put in place at once: whatever happens meanwhile, the node has the
+/// old config or the new one. Then the actions of the plan are carried out. A reboot is left to the caller unless --reboot is
+/// given; pods are not evicted.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    target: Target,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Reboot when the plan needs it
+    #[arg(long, conflicts_with = "dry_run")]
+    reboot: bool,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// Say what applying a config to this node would do
+#[derive(Debug, clap::Args)]
+pub(crate) struct Plan {
+    #[command(flatten)]
+    target: Target,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Target {
+    /// Rendered MachineConfig or Ignition config, as YAML or JSON: a file, `-` for standard input, or an http(s) URL
+    #[arg(long, value_name = "FILE|URL")]
+    config: String,
+    /// Certificate authority to trust when the config is fetched, as PEM; without it those of this system
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Directory that is the root of the node
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// MachineConfiguration whose nodeDisruptionPolicy decides; without it the built-in policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+    /// Show what changes in files
+    #[arg(long)]
+    show_diff: bool,
+    /// Form of the result
+    #[arg(short, long, value_name = "FORM", default_value = "text")]
+    output: Form,
+}
+
+impl Plan {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let Self { target } = self;
+        run(target, Mode::DryRun)
+    }
+}
+
+impl Apply {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let Self { target, dry_run, reboot, confirmation } = self;
+        let mode = if dry_run { Mode::DryRun } else { Mode::Apply { reboot, confirmation } };
+        run(target, mode)
+    }
+}
+
+enum Mode {
+    DryRun,
+    Apply { reboot: bool, confirmation: Confirmation },
+}
+
+fn run(target: Target, mode: Mode) -> anyhow::Result<Exit> {
+    let Target { config, ca, root, policy, show_diff, output } = target;
+    let source = match fetch::is_url(&config) {
+        true => fetch::read(&config, ca.as_deref()),
+        false => source::read(config.as_ref()),
+    };
+    let (source, policy) = match (source, rules::read(policy.as_deref())) {
+        (Ok(source), Ok(policy)) => (source, policy),
+        (source, policy) => {
+            let findings = source.err().into_iter().flatten().chain(policy.err().into_iter().flatten());
+            return Ok(refuse(findings, Exit::Refused));
+        }
+    };
+    let faults: Vec<_> = machineconfig::render::check(&source.config).into_iter().filter(machineconfig::Finding::is_error).collect();
+    if !faults.is_empty() {
+        let place = |finding| about(config.as_ref(), finding);
+        return Ok(refuse(faults.into_iter().map(place), Exit::Refused));
+    }
+    let node = match Node::open(&root) {
+        Ok(node) => node,
+        Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Refused)),
+    };
+    let diffs = show_diff.then(Limits::default);
+    let wanted = Wanted { config: source.config, policy: &policy, purpose: Purpose::Apply, diffs };
+    let (report, after) = match mode {
+        Mode::DryRun => (foresee(&node, wanted), None),
+        Mode::Apply { reboot, confirmation } => {
+            let (report, armed) = match change(&node, wanted, &confirmation) {
+                Ok(done) => done,
+                Err(findings) => return Ok(refuse(unplaced(findings), Exit::Refused)),
+            };
+            (Ok(report), Some((reboot, armed)))
+        }
+    };
+    let report = match report {
+        Ok(report) => report,
+        Err(findings) => return Ok(refuse(unplaced(findings), Exit::Refused)),
+    };
+    let exit = show(&report, output)?;
+    match after {
+        Some((reboot, armed)) if matches!(exit, Exit::Done | Exit::RebootDue) => finish(&node, exit, reboot, armed),
+        _ => Ok(exit),
+    }
+}
+
+/// Changes the node under its lock.
+fn change(node: &Node, wanted: Wanted<'_>, confirmation: &Confirmation) -> Result<(Report, bool), Vec<machineconfig::Finding>> {
+    let name = wanted.config.metadata.name.clone().unwrap_or_default();
+    let lock = node.lock(&format!("apply {name}")).map_err(|finding| vec![finding])?;
+    let armed = confirmation.arm(node, &name, wanted.policy).map_err(|finding| vec![finding])?;
+    let report = converge(node, &lock, wanted)?;
+    let changed = report.ending == Ending::Applied;
+    if !changed {
+        confirmation.disarm(node);
+    }
+    Ok((report, armed && changed))
+}
+
+/// What comes after a change: the reboot, and the wait for a confirmation.
+fn finish(node: &Node, exit: Exit, reboot: bool, armed: bool) -> anyhow::Result<Exit> {
+    if reboot && exit == Exit::RebootDue {
+        return Ok(match reboot::request(node) {
+            Ok(()) => Exit::RebootDue,
+            Err(finding) => refuse(unplaced([finding]), Exit::Failed),
+        });
+    }
+    if armed && exit == Exit::Done {
+        return Ok(crate::confirm::wait(node));
+    }
+    Ok(exit)
+}
+
+/// Prints a report, and says how the command is to end.
+pub(crate) fn show(report: &Report, output: Form) -> anyhow::Result<Exit> {
+    match output {
+        Form::Json => print(&(serde_json::to_string_pretty(report)? + "\n"))?,
+        Form::Text => {
+            print(&text(report))?;
+            let warnings = report.warnings.iter().filter(|warning| !report.plan.warnings.contains(warning));
+            refuse(unplaced(warnings.chain(&report.errors).cloned()), Exit::Done);
+        }
+    }
+    Ok(match report.ending {
+        Ending::Refused => Exit::Refused,
+        Ending::Undone | Ending::Stuck => Exit::Failed,
+        Ending::Applied | Ending::Unchanged if report.reboot_due.is_some() || foreseen_reboot(report) => Exit::RebootDue,
+        Ending::Applied | Ending::Unchanged => Exit::Done,
+    })
+}
+
+fn foreseen_reboot(report: &Report) -> bool {
+    report.left.contains(&plan::Action::Reboot)
+}
+
+fn text(report: &Report) -> String {
+    let mut text = plan::text(&report.plan, &styles(&io::stdout()));
+    let list = |actions: &[plan::Action]| actions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let name = &report.config;
+    let mut say = |line: String| text.push_str(&(line + "\n"));
+    match (report.ending, report.dry_run) {
+        (Ending::Unchanged, _) => say(format!("{name}: nothing to do, the node is so already")),
+        (Ending::Applied, true) => say(format!("{name}: {} paths would be written; nothing was done", report.changed)),
+        (Ending::Applied, false) => {
+            say(format!("{name}: applied, {} paths written", report.changed));
+            if !report.acted.is_empty() {
+                say(format!("  done: {}", list(&report.acted)));
+            }
+            let left: Vec<_> = report.left.iter().filter(|action| **action != plan::Action::Reboot).cloned().collect();
+            if !left.is_empty() {
+                say(format!("  not run, since this root is not that of the running system: {}", list(&left)));
+            }
+        }
+        (Ending::Refused, _) => say(format!("{name}: refused, nothing was touched")),
+        (Ending::Undone, _) => say(format!("{name}: not applied, the node has its old config")),
+        (Ending::Stuck, _) => say(format!("{name}: neither applied nor undone yet")),
+    }
+    if let Some(due) = &report.reboot_due {
+        say(format!("  a reboot is due since {:.0}, for {}", due.since, due.config));
+    }
+    text
+}
+
+/// Tells what recovery did at the start of a command.
+pub(crate) fn tell_recovered(recovered: &crate::recover::Recovered) {
+    if let Some(text) = crate::converge::recovered_text(recovered) {
+        message(&format!("{text}\n"));
+    }
+}
+
+/// Name of the config on the node, for messages.
+pub(crate) fn current_name(node: &Node) -> String {
+    let current = store::current(&node.root).ok().flatten();
+    current.and_then(|config| config.metadata.name).unwrap_or_else(|| "none".to_owned())
+}
