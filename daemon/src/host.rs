@@ -3,11 +3,13 @@
 pub mod enablement;
 pub mod identity;
 mod links;
+pub mod lock;
 pub mod preset;
 pub mod root;
 mod unit_file;
 mod unit_name;
 pub mod write;
 
+pub use lock::{Holder, Lock, LockError, Standing};
 pub use root::{Found, OpenFile, Root};
 pub use write::{Op, Rename, Tap, Traits, Writer};
