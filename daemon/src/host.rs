@@ -5,6 +5,7 @@ pub mod enablement;
 pub mod file_system;
 pub mod identity;
 mod links;
+pub mod lock;
 pub mod preset;
 pub mod root;
 pub mod shadow;
@@ -15,4 +16,5 @@ pub mod write;
 
 pub use root::{Found, OpenFile, Root, WayError};
 pub use systemd::Systemd;
+pub use lock::{Holder, Lock, LockError, Standing};
 pub use write::{Op, Rename, Tap, Traits, Writer};

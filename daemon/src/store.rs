@@ -7,7 +7,8 @@ use crds::MachineConfig;
 use machineconfig::{Code, Finding};
 use serde::{Deserialize, Serialize};
 
-use crate::host::Root;
+use crate::host::write::Failed;
+use crate::host::{Rename, Root, Traits, Writer};
 use crate::transaction::Record;
 
 /// The config that is on the node (MCO daemon 1.11).
@@ -119,4 +120,27 @@ fn read(root: &Root, path: &str) -> Result<Option<MachineConfig>, String> {
         return Err("holds a MachineConfig without an Ignition config".to_owned());
     }
     Ok(Some(config))
+}
+
+/// Puts a record in the place of another, durable when this returns: the old one or the new one is there at any time.
+pub(crate) fn replace(root: &Root, path: &str, bytes: &[u8]) -> Result<(), Failed> {
+    let mut writer = Writer::new(root);
+    crate::apply::provide_state(root, &mut writer)?;
+    let path = Path::new(path);
+    let mut unborn = path.as_os_str().to_owned();
+    unborn.push(".new");
+    let unborn = Path::new(&unborn);
+    crate::change::gone(writer.remove(unborn))?;
+    writer.create(unborn, bytes, &Traits { mode: 0o600, ..Traits::default() })?;
+    writer.sync_file(unborn)?;
+    writer.rename(unborn, path, Rename::Over)?;
+    writer.sync_directory(path.parent().unwrap_or(Path::new("/")))
+}
+
+/// Removes a record, durable when this returns.
+pub(crate) fn remove(root: &Root, path: &str) -> Result<(), Failed> {
+    let mut writer = Writer::new(root);
+    let path = Path::new(path);
+    crate::change::gone(writer.remove(path))?;
+    writer.sync_directory(path.parent().unwrap_or(Path::new("/")))
 }

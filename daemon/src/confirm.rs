@@ -1,0 +1,289 @@
+//! A config on trial: unless checks pass in time, after a reboot too, the node goes back to the one before, offline.
+//!
+//! The trial is a record on disk, written before the change, so that whatever is cut off, the next to look knows of it. A service of
+//! its own keeps watch ([`keep_watch`]); commands only wait for its verdict.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crds::machine_configuration::{NodeDisruptionPolicyAction, NodeDisruptionPolicyFile, NodeDisruptionPolicyUnit};
+use jiff::Timestamp;
+use machineconfig::{Code, Finding, Policy};
+use serde::{Deserialize, Serialize};
+
+use crate::cli::{Exit, message};
+use crate::converge::{Ending, Wanted, converge};
+use crate::host::Root;
+use crate::host::lock::Standing;
+use crate::journal::Purpose;
+use crate::node::Node;
+use crate::{install, reboot, recover, store};
+
+/// The trial that is under way.
+pub const TRIAL: &str = "/var/lib/machine-config/confirm";
+/// How the last one ended.
+pub const VERDICT: &str = "/var/lib/machine-config/verdict";
+/// Longest record that is read, in bytes.
+const MAX_BYTES: u64 = 1 << 20;
+/// How often a check is tried, and how often somebody waiting looks.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Boots that a config on trial may take: one that it needs, and one more for bad luck.
+const MAX_BOOTS: u32 = 2;
+
+/// What the command line says about a trial.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Confirmation {
+    /// Go back to the config before unless every --check passes within this time, counted again after a reboot (30s, 2m)
+    #[arg(long, value_name = "TIME", value_parser = span, requires = "check")]
+    confirm_within: Option<Duration>,
+    /// Command that must end with success, run by the shell of the node until it does; may be given several times
+    #[arg(long, value_name = "CMD", requires = "confirm_within")]
+    check: Vec<String>,
+}
+
+/// A trial.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Trial {
+    /// The config on trial. The record means nothing while another one is on the node.
+    pub config: String,
+    /// The config to go back to.
+    pub before: String,
+    /// Seconds that the checks have.
+    pub within: u64,
+    /// The checks.
+    pub checks: Vec<String>,
+    /// What decides about disruption on the way back.
+    pub policy: Entries,
+    /// The boot it was last looked at in.
+    pub boot_id: String,
+    /// Boots since it began.
+    pub boots: u32,
+}
+
+/// A policy as it is written down.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Entries {
+    files: Vec<NodeDisruptionPolicyFile>,
+    units: Vec<NodeDisruptionPolicyUnit>,
+    sshkey: Vec<NodeDisruptionPolicyAction>,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verdict {
+    /// The config that was on trial.
+    pub config: String,
+    /// Whether it stayed.
+    pub confirmed: bool,
+    /// Why not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+// === impl Confirmation ===
+
+impl Confirmation {
+    /// Writes the trial down and sees to it that somebody keeps watch. False when none is wanted.
+    ///
+    /// # Errors
+    /// When there is nothing to go back to, or nobody to keep watch.
+    pub fn arm(&self, node: &Node, config: &str, policy: &Policy) -> Result<bool, Finding> {
+        let Some(within) = self.confirm_within else {
+            // A config that comes without a trial ends one that is under way.
+            store_failed(store::remove(&node.root, TRIAL).or_else(|failed| crate::change::gone(Err(failed))))?;
+            return Ok(false);
+        };
+        let before = store::current(&node.root)?.and_then(|config| config.metadata.name);
+        let Some(before) = before.filter(|before| store::kept(&node.root, before).is_ok()) else {
+            return Err(Finding::error(Code::NO_SUCH_CONFIG, "confirmation", "", "there is no config on this node to go back to"));
+        };
+        let systemd = node
+            .systemd()
+            .ok_or_else(|| Finding::error(Code::SYSTEMD_UNREACHABLE, "confirmation", "", "this root is not that of the running system, so nobody could keep watch"))?;
+        let trial = Trial {
+            config: config.to_owned(),
+            before,
+            within: within.as_secs().max(1),
+            checks: self.check.clone(),
+            policy: Entries::of(policy),
+            boot_id: node.boot_id.clone(),
+            boots: 0,
+        };
+        install::install(node).map_err(|error| Finding::error(Code::RECORD_FAILED, install::PROGRAM, "", error))?;
+        store_failed(store::remove(&node.root, VERDICT))?;
+        store_failed(store::replace(&node.root, TRIAL, &store::encode(&trial)))?;
+        systemd.restart(install::CONFIRM).map_err(|error| Finding::error(error.code(), install::CONFIRM, "", crate::apply::chain(&error)))?;
+        Ok(true)
+    }
+
+    /// Ends a trial whose change was not made.
+    pub fn disarm(&self, node: &Node) {
+        if self.confirm_within.is_some() {
+            // One that stays is for a config that is not on the node, which means nothing.
+            let _ = store::remove(&node.root, TRIAL);
+        }
+    }
+}
+
+/// The trial on a node, if one is under way.
+pub fn trial(root: &Root) -> Option<Trial> {
+    let bytes = root.read(Path::new(TRIAL), MAX_BYTES).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// How the last trial ended, if there was one.
+pub fn verdict(root: &Root) -> Option<Verdict> {
+    let bytes = root.read(Path::new(VERDICT), MAX_BYTES).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Waits for the verdict on the trial that was just armed.
+pub fn wait(node: &Node) -> Exit {
+    message("waiting for the checks …\n");
+    loop {
+        if let Some(verdict) = verdict(&node.root) {
+            let Verdict { config, confirmed, reason, .. } = verdict;
+            if confirmed {
+                message(&format!("{config}: confirmed\n"));
+                return Exit::Done;
+            }
+            let finding = Finding::error(Code::NOT_CONFIRMED, format!("MachineConfig/{config}"), "", reason);
+            return crate::cli::answer::refuse(crate::cli::answer::unplaced([finding]), Exit::Failed);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Counts a boot, and says whether the config on trial has had too many.
+pub fn count_boot(node: &Node) -> Result<bool, Finding> {
+    let Some(trial) = trial(&node.root) else {
+        return Ok(false);
+    };
+    if trial.boot_id == node.boot_id {
+        return Ok(trial.boots > MAX_BOOTS);
+    }
+    let boots = trial.boots + 1;
+    let counted = Trial { boots, boot_id: node.boot_id.clone(), ..trial };
+    store_failed(store::replace(&node.root, TRIAL, &store::encode(&counted)))?;
+    Ok(boots > MAX_BOOTS)
+}
+
+/// Keeps watch over the trial until it is over.
+///
+/// # Errors
+/// When the node cannot be brought back; the service that runs this tries again.
+pub fn keep_watch(node: &Node) -> Result<(), Vec<Finding>> {
+    let one = |finding| vec![finding];
+    let mut begun: Option<Instant> = None;
+    while let Some(trial) = trial(&node.root) {
+        if !is_effective(node, &trial).map_err(one)? {
+            begun = None;
+            thread::sleep(PAUSE);
+            continue;
+        }
+        let begun = *begun.get_or_insert_with(Instant::now);
+        match failing(node, &trial) {
+            None => return settle(node, &trial, true, String::new()).map_err(one),
+            Some(reason) if begun.elapsed() >= Duration::from_secs(trial.within) => return go_back(node, &trial, reason),
+            Some(_) => thread::sleep(PAUSE),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the config on trial is on the node and runs. Takes up a change that was cut off; ends a trial whose change never came.
+fn is_effective(node: &Node, trial: &Trial) -> Result<bool, Finding> {
+    if Standing::of(&node.root).is_ok_and(|standing| standing == Standing::Writing) {
+        return Ok(false);
+    }
+    if recover::is_due(&node.root) {
+        let _lock = match node.lock("confirm") {
+            Ok(lock) => lock,
+            Err(finding) if finding.code == Code::LOCKED => return Ok(false),
+            Err(finding) => return Err(finding),
+        };
+        recover::recover(&node.root, &node.acts(), &node.machine_id)?;
+    }
+    let current = store::current(&node.root)?.and_then(|config| config.metadata.name);
+    if current.as_deref() != Some(&trial.config) {
+        // Whoever armed it holds no lock between arming and changing; a moment later it does.
+        return Ok(false);
+    }
+    Ok(reboot::due(node)?.is_none())
+}
+
+/// The first check that fails, in words.
+fn failing(node: &Node, trial: &Trial) -> Option<String> {
+    trial.checks.iter().find_map(|check| {
+        let limit = Duration::from_secs(trial.within);
+        let ran = node.commands.run_within("/bin/sh", &["-c", check], limit);
+        ran.err().map(|error| format!("the check {check:?} did not pass within {} s: {}", trial.within, crate::apply::chain(&error)))
+    })
+}
+
+/// Brings the node back to the config before.
+///
+/// # Errors
+/// What keeps it from being brought there.
+pub fn go_back(node: &Node, trial: &Trial, reason: String) -> Result<(), Vec<Finding>> {
+    let one = |finding| vec![finding];
+    let config = store::kept(&node.root, &trial.before).map_err(one)?;
+    let lock = node.lock("going back, not confirmed").map_err(one)?;
+    let policy = trial.policy.policy();
+    let wanted = Wanted { config, policy: &policy, purpose: Purpose::NotConfirmed, diffs: None };
+    let report = converge(node, &lock, wanted)?;
+    match report.ending {
+        Ending::Applied | Ending::Unchanged => {}
+        Ending::Refused | Ending::Undone | Ending::Stuck => return Err(report.errors),
+    }
+    drop(lock);
+    settle(node, trial, false, reason).map_err(one)?;
+    if report.reboot_due.is_some() {
+        reboot::request(node).map_err(one)?;
+    }
+    Ok(())
+}
+
+/// Writes the verdict, then ends the trial.
+fn settle(node: &Node, trial: &Trial, confirmed: bool, reason: String) -> Result<(), Finding> {
+    let verdict = Verdict { config: trial.config.clone(), confirmed, reason, at: Timestamp::now() };
+    store_failed(store::replace(&node.root, VERDICT, &store::encode(&verdict)))?;
+    store_failed(store::remove(&node.root, TRIAL))
+}
+
+fn store_failed(result: Result<(), crate::host::write::Failed>) -> Result<(), Finding> {
+    result.map_err(|failed| Finding::error(Code::RECORD_FAILED, TRIAL, "", crate::apply::chain(&failed)))
+}
+
+// === impl Entries ===
+
+impl Entries {
+    fn of(policy: &Policy) -> Self {
+        let Policy { files, units, sshkey } = policy.clone();
+        Self { files, units, sshkey }
+    }
+
+    fn policy(&self) -> Policy {
+        let Self { files, units, sshkey } = self.clone();
+        Policy { files, units, sshkey }
+    }
+}
+
+/// A time as people write it: `90s`, `2m`.
+fn span(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no time such as 30s or 2m");
+    let split = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let number: u64 = text[..split].parse().map_err(|_| wrong())?;
+    let seconds = match &text[split..] {
+        "s" => number,
+        "m" | "min" => number.saturating_mul(60),
+        "h" => number.saturating_mul(3600),
+        _ => return Err(wrong()),
+    };
+    if (1..=86_400).contains(&seconds) { Ok(Duration::from_secs(seconds)) } else { Err(format!("{text} is not between a second and a day")) }
+}
