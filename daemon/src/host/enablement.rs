@@ -2,17 +2,27 @@
 //!
 //! [`Units::state`] is the entry point. It asks no running systemd, so it answers for a root that has never been booted
 //! as well; presets that the first boot will apply are the caller's affair (see [`super::preset`]).
+//!
+//! [`Units::enable`], [`Units::disable`] and [`Units::preset`] say which links make it so, and change nothing. Unit files that
+//! are about to be written or removed are made known by [`Units::with_unit`] and its like.
 
+mod change;
 mod directory;
+mod making;
 mod search;
+mod view;
+mod walk;
 
 use std::fmt;
 use std::io;
 use std::path::Path;
 
-use directory::{Directory, Place, SEARCH_PATH};
+pub use change::{ChangeError, LinkChange, Links, Warning};
+use directory::{CONFIG, Directory, Place, SEARCH_PATH};
 use search::{Search, Unit};
+use view::{Planned, View};
 
+use super::preset::Presets;
 use super::{Root, unit_name};
 
 /// Answers of `systemctl is-enabled` (systemctl(1)).
@@ -51,7 +61,7 @@ pub enum State {
 /// The units of a node: every directory of the search path, read once.
 #[derive(Debug)]
 pub struct Units<'a> {
-    root: &'a Root,
+    view: View<'a>,
     directories: Vec<Directory>,
 }
 
@@ -60,20 +70,54 @@ pub struct Units<'a> {
 impl<'a> Units<'a> {
     /// Reads the directories in which a node's units are.
     pub fn read(root: &'a Root) -> io::Result<Self> {
+        let view = View::new(root)?;
         let mut directories: Vec<Directory> = Vec::new();
         let mut seen = Vec::new();
         for (path, place) in SEARCH_PATH {
             // Where /lib is a link to /usr/lib, both names are one directory.
-            let Some(real) = root.resolve(Path::new(path))? else {
+            let Some(real) = view.resolve(Path::new(path))? else {
                 continue;
             };
             if seen.contains(&real) {
                 continue;
             }
             seen.push(real);
-            directories.push(Directory::read(root, path, place)?);
+            directories.push(Directory::read(&view, path, place)?);
         }
-        Ok(Self { root, directories })
+        Ok(Self { view, directories })
+    }
+
+    /// From now on takes the unit file `unit` in `/etc/systemd/system` for one of these contents, or for absent.
+    pub fn with_unit(&mut self, unit: &str, contents: Option<&str>) -> io::Result<()> {
+        self.with(&Path::new(CONFIG).join(unit), contents)
+    }
+
+    /// The same for a drop-in of the unit, such as `10-proxy.conf`.
+    pub fn with_drop_in(&mut self, unit: &str, name: &str, contents: Option<&str>) -> io::Result<()> {
+        self.with(&Path::new(CONFIG).join(format!("{unit}.d")).join(name), contents)
+    }
+
+    /// From now on takes these changes for made.
+    pub fn with_links(&mut self, changes: &[LinkChange]) -> io::Result<()> {
+        for LinkChange { path, want } in changes {
+            self.view.plan(path, Planned::link(want.as_deref()));
+        }
+        self.read_config_again()
+    }
+
+    fn with(&mut self, path: &Path, contents: Option<&str>) -> io::Result<()> {
+        let planned = contents.map_or(Planned::Absent, |text| Planned::File(text.to_owned()));
+        self.view.plan(path, planned);
+        self.read_config_again()
+    }
+
+    fn read_config_again(&mut self) -> io::Result<()> {
+        for directory in &mut self.directories {
+            if directory.place == Place::Config {
+                *directory = Directory::read(&self.view, directory.path, directory.place)?;
+            }
+        }
+        Ok(())
     }
 
     /// What `systemctl is-enabled` says about `unit`.

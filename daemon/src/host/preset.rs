@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Root;
+use super::{Root, unit_name};
 
 /// Where preset files are, the first that has a name wins.
 const DIRECTORIES: [&str; 5] = [
@@ -97,10 +97,26 @@ impl Presets {
     /// What the first rule for `unit` says, if there is one.
     #[must_use]
     pub fn of(&self, unit: &str) -> Option<Preset> {
-        self.rules
-            .iter()
-            .find(|rule| rule.matches(unit))
-            .map(|rule| rule.preset)
+        self.rule(unit).map(|rule| rule.preset)
+    }
+
+    /// The units that are enabled when presets enable `unit`: of a template the instances that the rule lists, otherwise the
+    /// unit itself.
+    #[must_use]
+    pub fn stands_for(&self, unit: &str) -> Vec<String> {
+        let instances = self.rule(unit).map_or(&[][..], |rule| &rule.instances);
+        if unit_name::is_template(unit) && !instances.is_empty() {
+            let names = instances.iter();
+            names
+                .filter_map(|instance| unit_name::with_instance(unit, instance))
+                .collect()
+        } else {
+            vec![unit.to_owned()]
+        }
+    }
+
+    fn rule(&self, unit: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.matches(unit))
     }
 }
 
@@ -111,18 +127,15 @@ impl Rule {
         if self.instances.is_empty() {
             return glob(self.pattern.as_bytes(), unit.as_bytes());
         }
-        let Some((prefix, rest)) = unit.split_once('@') else {
-            return false;
-        };
-        let Some((instance, suffix)) = rest.rsplit_once('.') else {
-            return false;
-        };
-        let template = format!("{prefix}@.{suffix}");
-        glob(self.pattern.as_bytes(), template.as_bytes()) && self.instances.iter().any(|i| i == instance)
+        // Instances are for enabling only (systemd.preset(5)), and only behind the name of a template.
+        unit_name::with_instance(unit, "").is_some_and(|template| template == self.pattern)
+            && self.preset == Preset::Enable
+            && unit_name::instance(unit)
+                .is_none_or(|own| self.instances.iter().any(|instance| instance == own))
     }
 }
 
-/// Shell patterns of unit names: `*`, `?` and `[a-z]`. Linear in the text for every `*`.
+/// Shell patterns of unit names: `*`, `?` and `[a-z]`; a backslash is one, since names have them. Linear in the text for every `*`.
 fn glob(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
     // Where to go on when what follows the last `*` does not match here.
@@ -152,7 +165,6 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match pattern.first()? {
         b'?' => Some(1),
-        b'\\' => (pattern.get(1)? == &byte).then_some(2),
         b'[' => {
             let close = pattern.iter().skip(2).position(|b| *b == b']')? + 2;
             let (negated, set) = match &pattern[1..close] {
@@ -203,6 +215,10 @@ mod tests {
     #[test]
     fn instances_are_listed_behind_the_template() {
         let presets = presets("enable getty@.service tty1 tty2\nignore getty@*.service\n");
+        assert_eq!(presets.of("getty@.service"), Some(Preset::Enable));
+        let instances = ["getty@tty1.service", "getty@tty2.service"];
+        assert_eq!(presets.stands_for("getty@.service"), instances);
+        assert_eq!(presets.stands_for("getty@tty2.service"), ["getty@tty2.service"]);
         assert_eq!(presets.of("getty@tty2.service"), Some(Preset::Enable));
         assert_eq!(presets.of("getty@tty3.service"), Some(Preset::Ignore));
         assert_eq!(presets.of("getty.service"), None);
@@ -221,7 +237,7 @@ mod tests {
             ("[!a-c]x.service", "bx.service", false),
             ("[]a]x.service", "]x.service", true),
             ("[ab", "a", false),
-            (r"a\*.service", "a*.service", true),
+            (r"a\x2d*.service", r"a\x2db.service", true),
             ("", "", true),
             ("", "a", false),
             ("**a", "ba", true),

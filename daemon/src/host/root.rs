@@ -324,7 +324,7 @@ impl Root {
     }
 
     /// The text of the link at a path that holds no other link.
-    fn link_text(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+    pub(super) fn link_text(&self, path: &Path) -> io::Result<Option<PathBuf>> {
         Ok(self.link(path)?.map(|(text, _)| text))
     }
 

@@ -1,4 +1,6 @@
-//! What a unit file says about its enablement: the `[Install]` section, as far as `systemctl is-enabled` looks at it.
+//! What a unit file says about its enablement: the `[Install]` section.
+
+use super::unit_name;
 
 /// The `[Install]` section of a unit, drop-ins included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub(super) struct Install {
     pub(super) also: Vec<String>,
 }
 
+/// A specifier that has no meaning without a running machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Specifier(pub(super) char);
+
 impl Install {
     /// Adds what another file of the same unit says. Lists grow; an empty assignment empties them.
     pub(super) fn add(&mut self, text: &str) {
@@ -31,15 +37,59 @@ impl Install {
         }
     }
 
-    /// Replaces in the aliases the specifiers that stand for the unit's own name (systemd.unit(5), specifiers).
-    pub(super) fn expand(&mut self, unit: &str) {
-        let stem = unit.rsplit_once('.').map_or(unit, |(stem, _)| stem);
-        let (prefix, instance) = stem.split_once('@').unwrap_or((stem, ""));
-        for alias in &mut self.aliases {
-            for (specifier, text) in [("%n", unit), ("%N", stem), ("%p", prefix), ("%i", instance)] {
-                *alias = alias.replace(specifier, text);
+    /// A word of the section with its specifiers replaced by what they stand for in `unit` (systemd.unit(5), specifiers).
+    ///
+    /// Those that speak of the machine that runs (`%H`, `%v`, `%m` and so on) are errors, since a root that is not running
+    /// has no answer; in names of units that pull in others nobody uses them.
+    pub(super) fn expand(&self, unit: &str, word: &str) -> Result<String, Specifier> {
+        let mut text = String::new();
+        let mut rest = word.chars();
+        while let Some(c) = rest.next() {
+            if c != '%' {
+                text.push(c);
+                continue;
+            }
+            match rest.next() {
+                Some('%') | None => text.push('%'),
+                Some(specifier) => self.specifier(unit, specifier, &mut text)?,
             }
         }
+        Ok(text)
+    }
+
+    fn specifier(&self, unit: &str, specifier: char, text: &mut String) -> Result<(), Specifier> {
+        let default = self.default_instance(unit);
+        let full = default.and_then(|default| unit_name::with_instance(unit, default));
+        let full = full.as_deref().unwrap_or(unit);
+        let prefix = unit_name::prefix(unit);
+        match specifier {
+            'n' => text.push_str(full),
+            'N' => text.push_str(full.rsplit_once('.').map_or(full, |(stem, _)| stem)),
+            'p' => text.push_str(prefix),
+            'j' => text.push_str(prefix.rsplit_once('-').map_or(prefix, |(_, last)| last)),
+            'i' => text.push_str(unit_name::instance(full).unwrap_or_default()),
+            'u' | 'g' => text.push_str("root"),
+            'U' | 'G' => text.push('0'),
+            'a' | 'A' | 'b' | 'B' | 'H' | 'l' | 'm' | 'M' | 'o' | 'v' | 'w' | 'W' => {
+                return Err(Specifier(specifier));
+            }
+            // What is no specifier stays as it is.
+            other => text.extend(['%', other]),
+        }
+        Ok(())
+    }
+
+    /// Puts what specifiers stand for into `DefaultInstance=`, once all files of the unit were added; one that cannot be is
+    /// none.
+    pub(super) fn settle_default_instance(&mut self, unit: &str) {
+        let said = self.default_instance.take();
+        self.default_instance = said.and_then(|word| self.expand(unit, &word).ok());
+    }
+
+    /// The instance that enabling the template `unit` enables, where it names one that can be.
+    pub(super) fn default_instance(&self, unit: &str) -> Option<&str> {
+        let default = self.default_instance.as_deref()?;
+        (unit_name::is_template(unit) && unit_name::is_instance(default)).then_some(default)
     }
 
     /// Whether enabling the unit makes a link.
@@ -62,7 +112,8 @@ impl Install {
             }
             _ => return,
         };
-        if value.is_empty() {
+        // An empty `Also=` takes nothing back.
+        if value.is_empty() && key != "Also" {
             list.clear();
         }
         list.extend(

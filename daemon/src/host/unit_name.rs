@@ -15,6 +15,12 @@ const SUFFIXES: [&str; 11] = [
     "scope",
 ];
 
+/// Types of which there are templates.
+const WITH_TEMPLATES: [&str; 5] = ["service", "socket", "target", "timer", "path"];
+
+/// Types that may have other names.
+const WITH_ALIASES: [&str; 6] = ["service", "socket", "target", "device", "timer", "path"];
+
 /// Longest name, in bytes.
 const MAX_LENGTH: usize = 255;
 
@@ -39,10 +45,38 @@ fn parts(unit: &str) -> Option<Parts<'_>> {
 
 /// Whether systemd would take it for the name of a unit.
 pub(super) fn is_valid(unit: &str) -> bool {
-    let valid = |b: u8| b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b);
     unit.len() <= MAX_LENGTH
-        && unit.bytes().all(valid)
+        && unit.bytes().all(is_allowed)
         && parts(unit).is_some_and(|parts| !parts.prefix.is_empty() && SUFFIXES.contains(&parts.suffix))
+}
+
+/// Whether systemd has units of this type and form: an instance or a template only of the types that have them.
+pub(super) fn can_be(unit: &str) -> bool {
+    parts(unit).is_some_and(|parts| parts.instance.is_none() || WITH_TEMPLATES.contains(&parts.suffix))
+}
+
+/// Whether units of this type may have other names.
+pub(super) fn can_have_aliases(unit: &str) -> bool {
+    parts(unit).is_some_and(|parts| WITH_ALIASES.contains(&parts.suffix))
+}
+
+/// Whether it is the name of a template.
+pub(super) fn is_template(unit: &str) -> bool {
+    parts(unit).is_some_and(|parts| parts.instance == Some(""))
+}
+
+/// What is before the `@`, or before the suffix where there is none.
+pub(super) fn prefix(unit: &str) -> &str {
+    parts(unit).map_or(unit, |parts| parts.prefix)
+}
+
+/// Whether systemd would take it for the instance in a name.
+pub(super) fn is_instance(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_allowed)
+}
+
+fn is_allowed(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b":-_.\\@".contains(&b)
 }
 
 /// The instance in the name of one: of `name@instance.suffix`, but not of a template.

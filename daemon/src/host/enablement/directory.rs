@@ -5,8 +5,12 @@ use std::io;
 use std::path::Path;
 
 use super::search::Unit;
-use crate::host::root::{Entry, EntryKind, Root};
+use super::view::View;
+use crate::host::root::{Entry, EntryKind};
 use crate::host::unit_name;
+
+/// Where `systemctl enable` writes.
+pub(super) const CONFIG: &str = "/etc/systemd/system";
 
 /// Where systemd looks for units, the first wins (systemd.unit(5)).
 pub(super) const SEARCH_PATH: [(&str, Place); 13] = [
@@ -14,7 +18,7 @@ pub(super) const SEARCH_PATH: [(&str, Place); 13] = [
     ("/run/systemd/system.control", Place::Runtime),
     ("/run/systemd/transient", Place::Transient),
     ("/run/systemd/generator.early", Place::Generated),
-    ("/etc/systemd/system", Place::Config),
+    (CONFIG, Place::Config),
     ("/etc/systemd/system.attached", Place::Vendor),
     ("/run/systemd/system", Place::Runtime),
     ("/run/systemd/system.attached", Place::Runtime),
@@ -66,17 +70,17 @@ pub(super) struct Links {
 
 impl Directory {
     /// Reads it, with its `*.wants` and the like.
-    pub(super) fn read(root: &Root, path: &'static str, place: Place) -> io::Result<Self> {
+    pub(super) fn read(view: &View<'_>, path: &'static str, place: Place) -> io::Result<Self> {
         let mut entries = BTreeMap::new();
         let mut dependents = Vec::new();
-        for Entry { name, kind } in root.list(Path::new(path))? {
+        for Entry { name, kind } in view.list(Path::new(path))? {
             // Names of units are ASCII; a name that is no text is none.
             let Some(name) = name.to_str() else { continue };
             let pulls_in = [".wants", ".requires", ".upholds"]
                 .iter()
                 .any(|suffix| name.ends_with(suffix));
             if pulls_in && kind == EntryKind::Directory {
-                let links = root.list(&Path::new(path).join(name))?;
+                let links = view.list(&Path::new(path).join(name))?;
                 let links = links
                     .into_iter()
                     .filter(|link| matches!(link.kind, EntryKind::Link(_)));
@@ -90,6 +94,11 @@ impl Directory {
             entries,
             dependents,
         })
+    }
+
+    /// Whether an administrator makes links in it, such as `systemctl link` does.
+    pub(super) fn is_config(&self) -> bool {
+        self.path == CONFIG || self.path == "/run/systemd/system"
     }
 
     /// Links that enable `unit`: from a dependent by its name, in the directory itself by what they point to.
@@ -124,9 +133,9 @@ impl Directory {
 impl Unit {
     /// Whether enabling the unit makes a link of this name.
     fn makes(&self, link: &str) -> bool {
-        let is_template = unit_name::instance(&self.name).is_none();
-        let default = self.install.default_instance.as_deref().filter(|_| is_template);
+        let default = self.install.default_instance(&self.name);
         link == self.name
+            // As they are written: systemctl does not put in what specifiers stand for here.
             || self.install.aliases.iter().any(|alias| alias == link)
             || default
                 .is_some_and(|default| unit_name::with_instance(&self.name, default).as_deref() == Some(link))

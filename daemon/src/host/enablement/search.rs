@@ -12,9 +12,9 @@ use crate::host::unit_file::Install;
 use crate::host::unit_name::{aliased, may_stand_for, template};
 
 /// Longest unit file that is read for its `[Install]` section, in bytes.
-const MAX_UNIT_BYTES: u64 = 1 << 20;
+pub(super) const MAX_UNIT_BYTES: u64 = 1 << 20;
 /// Links from unit to unit that are followed; systemd's own bound.
-const MAX_ALIASES: usize = 64;
+pub(super) const MAX_ALIASES: usize = 64;
 
 /// A unit that was found.
 pub(super) struct Unit {
@@ -42,7 +42,7 @@ pub(super) enum Search {
 }
 
 /// What lies at one path of the search path.
-enum Loaded {
+pub(super) enum Loaded {
     /// A link to `/dev/null`, or an empty file, at this path.
     Masked(PathBuf),
     /// A unit file: where it is, and what is in it.
@@ -62,7 +62,7 @@ impl Units<'_> {
     pub(super) fn search(&self, unit: &str) -> io::Result<Search> {
         let mut name = unit.to_owned();
         for _ in 0..MAX_ALIASES {
-            let Some(loaded) = self.find(&name)? else {
+            let Some((_, loaded)) = self.find(&name)? else {
                 return Ok(Search::NotFound);
             };
             match loaded {
@@ -91,8 +91,8 @@ impl Units<'_> {
         Ok(Search::NotFound)
     }
 
-    /// The first place in the search path that has `name`, or failing that its template.
-    fn find(&self, name: &str) -> io::Result<Option<Loaded>> {
+    /// The first place in the search path that has `name`, or failing that its template; and what lies there.
+    pub(super) fn find(&self, name: &str) -> io::Result<Option<(PathBuf, Loaded)>> {
         let template = template(name);
         for candidate in [Some(name), template.as_deref()].into_iter().flatten() {
             for directory in &self.directories {
@@ -102,7 +102,7 @@ impl Units<'_> {
                 let path = Path::new(directory.path).join(candidate);
                 match self.load(name, &path, kind)? {
                     Loaded::Absent => {}
-                    loaded => return Ok(Some(loaded)),
+                    loaded => return Ok(Some((path, loaded))),
                 }
             }
         }
@@ -130,7 +130,7 @@ impl Units<'_> {
             // An instance linked to its own template: the link is honoured as it is.
             return self.at(wanted, &next);
         }
-        let Some(end) = self.root.resolve(path)? else {
+        let Some(end) = self.view.resolve(path)? else {
             return Ok(Loaded::Severed);
         };
         if end == Path::new("/dev/null") {
@@ -158,14 +158,14 @@ impl Units<'_> {
         }
     }
 
-    fn directory_of(&self, path: &Path) -> Option<usize> {
+    pub(super) fn directory_of(&self, path: &Path) -> Option<usize> {
         self.directories
             .iter()
             .position(|directory| path.starts_with(directory.path))
     }
 
     fn regular(&self, path: PathBuf) -> io::Result<Loaded> {
-        Ok(match self.root.read(&path, MAX_UNIT_BYTES)? {
+        Ok(match self.view.read(&path, MAX_UNIT_BYTES)? {
             None => Loaded::Absent,
             // systemd takes an empty unit file for a masked unit.
             Some(bytes) if bytes.is_empty() => Loaded::Masked(path),
@@ -174,7 +174,7 @@ impl Units<'_> {
     }
 
     /// The `[Install]` section of the file, with those of the drop-ins of the unit and of its template.
-    fn install(&self, name: &str, text: &str) -> io::Result<Install> {
+    pub(super) fn install(&self, name: &str, text: &str) -> io::Result<Install> {
         let mut install = Install::default();
         install.add(text);
         let mut drop_ins: BTreeMap<OsString, PathBuf> = BTreeMap::new();
@@ -186,7 +186,7 @@ impl Units<'_> {
                     continue;
                 }
                 let path = Path::new(directory.path).join(below);
-                for entry in self.root.list(&path)? {
+                for entry in self.view.list(&path)? {
                     let file = Path::new(&entry.name);
                     if file.extension() == Some(OsStr::new("conf")) {
                         drop_ins
@@ -197,11 +197,11 @@ impl Units<'_> {
             }
         }
         for path in drop_ins.values() {
-            if let Some(bytes) = self.root.read(path, MAX_UNIT_BYTES)? {
+            if let Some(bytes) = self.view.read(path, MAX_UNIT_BYTES)? {
                 install.add(&String::from_utf8_lossy(&bytes));
             }
         }
-        install.expand(name);
+        install.settle_default_instance(name);
         Ok(install)
     }
 }

@@ -1,0 +1,286 @@
+//! The links that enable and disable units, held against those that the machine's own `systemctl --root=…` makes and removes.
+
+#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use daemon::host::Root;
+use daemon::host::enablement::{ChangeError, LinkChange, Links, Units, Warning};
+use daemon::host::preset::Presets;
+use proptest::prelude::*;
+
+const CONFIG: &str = "etc/systemd/system";
+const DIRECTORIES: [&str; 3] = [CONFIG, "run/systemd/system", "usr/lib/systemd/system"];
+const UNITS: [&str; 7] = [
+    "a.service",
+    "b.service",
+    "pre-fix.socket",
+    "t@.service",
+    "t@x.service",
+    "t@y.service",
+    "u@.service",
+];
+/// Lines of `[Install]` sections; `UpheldBy=`, which is newer than some systemctl, has a test of its own.
+const LINES: [&str; 22] = [
+    "WantedBy=multi-user.target",
+    "WantedBy=multi-user.target a.service",
+    "WantedBy=",
+    "WantedBy=w@%i.target",
+    "WantedBy=multi@.target",
+    "WantedBy=%N.target %j.target %p.target",
+    "RequiredBy=multi-user.target \\\n  other.target",
+    "RequiredBy=%n.target",
+    "RequiredBy=nonsense",
+    "Alias=b.service",
+    "Alias=a.service c.service",
+    "Alias=%p-alias.service",
+    "Alias=%p-%i.service",
+    "Alias=multi-user.target.wants/a.service",
+    "Alias=w@.target.requires/t@x.service",
+    "Alias=u@.service",
+    "Alias=t@y.service v@x.service v@.service",
+    "Alias=c.socket",
+    "Also=b.service",
+    "Also=t@x.service missing.service",
+    "DefaultInstance=x",
+    "DefaultInstance=%p",
+];
+const PRESETS: [&str; 5] = [
+    "",
+    "disable *\n",
+    "enable a.service\ndisable b.service\n",
+    "enable t@.service x y\ndisable t@*.service\n",
+    "disable [ab].service\nenable *\n",
+];
+
+/// One thing in a root: path, and contents or target.
+#[derive(Debug, Clone)]
+enum Node {
+    File(String, String),
+    Link(String, String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Enable,
+    Disable,
+    Preset,
+}
+
+fn unit() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&UNITS[..])
+}
+
+fn contents() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(&LINES[..]), 0..4)
+        .prop_map(|lines| format!("[Unit]\n[Install]\n{}\n", lines.join("\n")))
+}
+
+fn node() -> impl Strategy<Value = Node> {
+    let directory = || prop::sample::select(&DIRECTORIES[..]);
+    let target = prop_oneof![
+        1 => Just("/dev/null".to_owned()),
+        3 => (directory(), unit()).prop_map(|(directory, unit)| format!("/{directory}/{unit}")),
+        1 => unit().prop_map(|unit| format!("/opt/{unit}")),
+        1 => unit().prop_map(|unit| format!("../../../usr/lib/systemd/system/{unit}")),
+        1 => unit().prop_map(str::to_owned),
+    ];
+    let file = (directory(), unit(), contents())
+        .prop_map(|(directory, unit, text)| Node::File(format!("{directory}/{unit}"), text));
+    let elsewhere = (unit(), contents()).prop_map(|(unit, text)| Node::File(format!("opt/{unit}"), text));
+    let drop_in = (directory(), unit(), contents())
+        .prop_map(|(directory, unit, text)| Node::File(format!("{directory}/{unit}.d/x.conf"), text));
+    let link = (directory(), unit(), target.clone())
+        .prop_map(|(directory, unit, target)| Node::Link(format!("{directory}/{unit}"), target));
+    let below = prop::sample::select(
+        &[
+            "multi-user.target.wants",
+            "other.target.requires",
+            "w@x.target.wants",
+            "odd",
+        ][..],
+    );
+    let dependent = (directory(), below, unit(), target).prop_map(|(directory, below, unit, target)| {
+        Node::Link(format!("{directory}/{below}/{unit}"), target)
+    });
+    prop_oneof![6 => file, 1 => elsewhere, 2 => drop_in, 2 => link, 3 => dependent]
+}
+
+fn verb() -> impl Strategy<Value = Verb> {
+    prop_oneof![4 => Just(Verb::Enable), 3 => Just(Verb::Disable), 2 => Just(Verb::Preset)]
+}
+
+fn build(root: &Path, nodes: &[Node]) {
+    for directory in DIRECTORIES {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    for node in nodes {
+        let (Node::File(path, _) | Node::Link(path, _)) = node;
+        let at = root.join(path);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        if fs::symlink_metadata(&at).is_ok() {
+            continue;
+        }
+        match node {
+            Node::File(_, text) => fs::write(at, text).unwrap(),
+            Node::Link(_, target) => symlink(target, at).unwrap(),
+        }
+    }
+}
+
+fn systemctl(root: &Path, arguments: &[&str]) -> Output {
+    Command::new("systemctl")
+        .arg(format!("--root={}", root.display()))
+        .args(arguments)
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .expect("systemctl, which the package systemd brings, is there to be compared with")
+}
+
+/// What systemctl complains about as a failure; it says so of units in `Also=` too, and of those means it as a warning.
+fn failures(output: &Output) -> Vec<String> {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let failures = said
+        .lines()
+        .filter(|line| line.starts_with("Failed to ") && !line.contains("auxiliary"));
+    let mut failures: Vec<String> = failures.map(str::to_owned).collect();
+    if !output.status.success() && failures.is_empty() {
+        failures.push(format!("{} {said}", output.status));
+    }
+    failures
+}
+
+/// Every link below a directory, and what it says.
+fn links(directory: &Path) -> BTreeMap<PathBuf, PathBuf> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        let kind = fs::symlink_metadata(&path).unwrap();
+        if kind.is_symlink() {
+            found.insert(path.clone(), fs::read_link(&path).unwrap());
+        } else if kind.is_dir() {
+            found.extend(links(&path));
+        }
+    }
+    found
+}
+
+fn links_of(root: &Path) -> BTreeMap<PathBuf, PathBuf> {
+    let below = |path: PathBuf| path.strip_prefix(root).unwrap().to_owned();
+    links(&root.join(CONFIG))
+        .into_iter()
+        .map(|(path, target)| (below(path), target))
+        .collect()
+}
+
+fn make(root: &Path, changes: &[LinkChange]) {
+    for LinkChange { path, want } in changes {
+        let at = root.join(path.strip_prefix("/").unwrap());
+        assert!(path.starts_with("/etc/systemd/system"), "{path:?}");
+        if fs::symlink_metadata(&at).is_ok() {
+            fs::remove_file(&at).unwrap();
+        }
+        if let Some(target) = want {
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            symlink(target, at).unwrap();
+        }
+    }
+}
+
+fn change(units: &Units<'_>, presets: &Presets, verb: Verb, unit: &str) -> Result<Links, ChangeError> {
+    match verb {
+        Verb::Enable => units.enable(unit),
+        Verb::Disable => units.disable(unit),
+        Verb::Preset => units.preset(presets, unit),
+    }
+}
+
+fn word(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Enable => "enable",
+        Verb::Disable => "disable",
+        Verb::Preset => "preset",
+    }
+}
+
+/// Does the same with systemctl in one root and with our links in another, and compares after each step.
+fn compare(nodes: &[Node], preset: &str, steps: &[(Verb, &str)]) -> Result<(), TestCaseError> {
+    let [theirs, ours] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    for root in [&theirs, &ours] {
+        build(root.path(), nodes);
+        let directory = root.path().join("etc/systemd/system-preset");
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("50-test.preset"), preset).unwrap();
+    }
+    let root = Root::open(ours.path()).unwrap();
+    let presets = Presets::read(&root).unwrap();
+    // Read once, before anything is changed, and told of every change.
+    let mut units = Units::read(&root).unwrap();
+    for (verb, unit) in steps {
+        let output = systemctl(theirs.path(), &[word(*verb), unit]);
+        let failures = failures(&output);
+        match change(&units, &presets, *verb, unit) {
+            Err(error) => {
+                prop_assert!(
+                    !failures.is_empty(),
+                    "{verb:?} {unit}: {error}, which systemctl does not say"
+                );
+                return Ok(());
+            }
+            Ok(links) => {
+                // Of a link that leads round in circles systemctl complains, and goes on; it enables nothing.
+                let circles = failures
+                    .iter()
+                    .all(|said| said.contains("refusing to operate on linked unit file"));
+                if *verb == Verb::Disable && !output.status.success() && !circles {
+                    // Where the unit cannot be read systemctl leaves its links, and we remove those of its name.
+                    let by_name = |warning: &Warning| matches!(warning, Warning::ByNameOnly { .. });
+                    prop_assert!(
+                        links.warnings.iter().any(by_name),
+                        "{verb:?} {unit}: {failures:?} and {links:?}"
+                    );
+                    return Ok(());
+                }
+                let may_fail = *verb == Verb::Disable;
+                prop_assert!(
+                    may_fail || failures.is_empty(),
+                    "{verb:?} {unit}: {failures:?} and {links:?}"
+                );
+                make(ours.path(), &links.changes);
+                units.with_links(&links.changes).unwrap();
+                let (theirs, ours) = (links_of(theirs.path()), links_of(ours.path()));
+                prop_assert_eq!(ours, theirs, "{:?} {}: {:?} {:?}", verb, unit, links, output);
+            }
+        }
+    }
+    let again = Units::read(&root).unwrap();
+    for unit in UNITS {
+        let told = units.state(unit).unwrap();
+        prop_assert_eq!(told, again.state(unit).unwrap(), "{}", unit);
+        let output = systemctl(theirs.path(), &["is-enabled", unit]);
+        let answer = String::from_utf8(output.stdout).unwrap();
+        let answer = answer.trim();
+        // Without a word it has failed to read the unit, for one of many reasons.
+        if !answer.is_empty() {
+            prop_assert_eq!(told.as_str(), answer, "{}", unit);
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: std::env::var("CASES").map_or(400, |c| c.parse().unwrap()), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn links_are_those_of_systemctl(
+        nodes in prop::collection::vec(node(), 1..9),
+        preset in prop::sample::select(&PRESETS[..]),
+        steps in prop::collection::vec((verb(), unit()), 1..4),
+    ) {
+        compare(&nodes, preset, &steps)?;
+    }
+}
