@@ -44,7 +44,9 @@ impl Acts<'_> {
     #[must_use]
     pub fn due(&self, plan: &Plan) -> Vec<Action> {
         let reboot = plan.actions.contains(&Action::Reboot);
-        let units = plan.steps.iter().any(|step| matches!(step.target, Target::Unit { .. } | Target::Dropin { .. }) || is_unit_file(&step.target));
+        let units = plan.steps.iter().any(|step| {
+            matches!(step.target, Target::Unit { .. } | Target::Dropin { .. }) || is_unit_file(&step.target)
+        });
         let mut due = Vec::new();
         if (units && !reboot) || plan.actions.contains(&Action::DaemonReload) {
             due.push(Action::DaemonReload);
@@ -52,7 +54,10 @@ impl Acts<'_> {
         for action in &plan.actions {
             match action {
                 Action::Drain | Action::None | Action::DaemonReload => {}
-                Action::Reload { .. } | Action::Restart { .. } | Action::Special | Action::Reboot => due.push(action.clone()),
+                Action::Special => due.push(Action::Reload {
+                    service: CRIO.to_owned(),
+                }),
+                Action::Reload { .. } | Action::Restart { .. } | Action::Reboot => due.push(action.clone()),
             }
         }
         due
@@ -68,14 +73,18 @@ impl Acts<'_> {
             (_, Action::Reboot) | (Services::Absent, _) => Ok(false),
             (Services::Running(systemd), action) => run(systemd, action).map(|()| true),
             (Services::Booting(systemd), action) => {
-                let result = match action {
-                    Action::DaemonReload => systemd.reload_manager(),
-                    Action::Reload { service } => systemd.queue(Verb::ReloadOrTryRestart, service),
-                    Action::Restart { service } => systemd.queue(Verb::TryRestart, service),
-                    Action::Special => systemd.queue(Verb::ReloadOrTryRestart, CRIO),
-                    Action::Drain | Action::None | Action::Reboot => Ok(()),
+                let queued = |verb, unit| {
+                    systemd
+                        .queue(verb, unit)
+                        .map_err(|error| crate::apply::chain(&error))
                 };
-                result.map(|()| true).map_err(|error| crate::apply::chain(&error))
+                match action {
+                    Action::DaemonReload => reload_manager(systemd),
+                    Action::Reload { service } => queued(Verb::ReloadOrTryRestart, service),
+                    Action::Restart { service } => queued(Verb::TryRestart, service),
+                    Action::Special | Action::Drain | Action::None | Action::Reboot => Ok(()),
+                }
+                .map(|()| true)
             }
         }
     }
@@ -86,7 +95,7 @@ impl Acts<'_> {
             return Ok(());
         };
         if journal.phase_reached_publishing() {
-            systemd.reload_manager().map_err(|error| crate::apply::chain(&error))?;
+            reload_manager(systemd)?;
         }
         let mut failed = Vec::new();
         // The one that failed was begun, so it counts too.
@@ -95,8 +104,9 @@ impl Acts<'_> {
             let unit = match &action {
                 Action::Restart { service } => Some((Verb::Restart, service.as_str())),
                 Action::Reload { service } => Some((Verb::ReloadOrTryRestart, service.as_str())),
-                Action::Special => Some((Verb::ReloadOrTryRestart, CRIO)),
-                Action::DaemonReload | Action::Drain | Action::None | Action::Reboot => None,
+                Action::Special | Action::DaemonReload | Action::Drain | Action::None | Action::Reboot => {
+                    None
+                }
             };
             if let Some((verb, unit)) = unit
                 && let Err(error) = systemd.run(verb, unit)
@@ -107,7 +117,27 @@ impl Acts<'_> {
                 break;
             }
         }
-        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+        if failed.is_empty() {
+            Ok(())
+        } else {
+            Err(failed.join("; "))
+        }
+    }
+
+    /// Gives a program of ours the label that lets systemd run it, on a host with SELinux.
+    pub(crate) fn label_program(&self, path: &str) -> Result<(), String> {
+        if !self.root.is_there(Path::new(SELINUX)).unwrap_or(false) {
+            return Ok(());
+        }
+        self.commands
+            .run("chcon", &["-t", "bin_t", path])
+            .map(|_| ())
+            .map_err(|error| {
+                format!(
+                    "the SELinux label of {path} cannot be set: {}",
+                    crate::apply::chain(&error)
+                )
+            })
     }
 
     /// Gives new files the label that the policy of a host with SELinux has for them. Files that were replaced have kept theirs.
@@ -120,7 +150,12 @@ impl Acts<'_> {
             .iter()
             .filter(|change| !matches!(change.old, State::File(_)) && change.new != State::Missing)
             .filter_map(|change| change.path.to_str())
-            .chain(begin.directories.iter().filter_map(|directory| directory.path.to_str()))
+            .chain(
+                begin
+                    .directories
+                    .iter()
+                    .filter_map(|directory| directory.path.to_str()),
+            )
             .collect();
         if new.is_empty() {
             return Ok(());
@@ -136,7 +171,9 @@ impl Acts<'_> {
 /// Whether a file of the config is a unit or drop-in all the same.
 fn is_unit_file(target: &Target) -> bool {
     match target {
-        Target::File { path } => path.starts_with("/etc/systemd/system/") || path.starts_with("/etc/systemd/system.conf.d/"),
+        Target::File { path } => {
+            path.starts_with("/etc/systemd/system/") || path.starts_with("/etc/systemd/system.conf.d/")
+        }
         Target::OsImage
         | Target::KernelType
         | Target::Extensions
@@ -151,12 +188,22 @@ fn is_unit_file(target: &Target) -> bool {
 }
 
 fn run(systemd: &Systemd, action: &Action) -> Result<(), String> {
-    let result = match action {
-        Action::DaemonReload => systemd.reload_manager(),
-        Action::Reload { service } => systemd.run(Verb::Reload, service),
-        Action::Restart { service } => systemd.run(Verb::Restart, service),
-        Action::Special => systemd.run(Verb::Reload, CRIO),
-        Action::Drain | Action::None | Action::Reboot => Ok(()),
+    let done = |verb, unit| {
+        systemd
+            .run(verb, unit)
+            .map_err(|error| crate::apply::chain(&error))
     };
-    result.map_err(|error| crate::apply::chain(&error))
+    match action {
+        Action::DaemonReload => reload_manager(systemd),
+        Action::Reload { service } => done(Verb::Reload, service),
+        Action::Restart { service } => done(Verb::Restart, service),
+        // The last is left to the caller; the others are none of those that are due.
+        Action::Special | Action::Drain | Action::None | Action::Reboot => Ok(()),
+    }
+}
+
+fn reload_manager(systemd: &Systemd) -> Result<(), String> {
+    systemd
+        .reload_manager()
+        .map_err(|error| crate::apply::chain(&error))
 }

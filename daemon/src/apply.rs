@@ -32,7 +32,9 @@ pub enum ApplyError {
         reason: String,
     },
     /// The old config could not be put back either. The journal is kept, and recovery goes on.
-    #[error("the change failed ({reason}) and could not be undone yet ({undo}); `machine-config-daemon recover` goes on with it")]
+    #[error(
+        "the change failed ({reason}) and could not be undone yet ({undo}); `machine-config-daemon recover` goes on with it"
+    )]
     Stuck {
         /// What failed first.
         reason: String,
@@ -49,7 +51,11 @@ pub fn execute(root: &Root, acts: &Acts<'_>, transaction: &Transaction) -> Resul
     let mut writer = Writer::new(root);
     let mut journal = match start(root, &mut writer, &transaction.begin) {
         Ok(journal) => journal,
-        Err(failed) => return Err(ApplyError::Undone { reason: chain(&failed) }),
+        Err(failed) => {
+            return Err(ApplyError::Undone {
+                reason: chain(&failed),
+            });
+        }
     };
     let staged = stage(&mut writer, &mut journal, transaction);
     if let Err(failed) = staged {
@@ -69,14 +75,23 @@ fn start(root: &Root, writer: &mut Writer<'_>, begin: &Begin) -> Result<Journal,
 
 /// Makes the directories of the state, durable.
 pub(crate) fn provide_state(root: &Root, writer: &mut Writer<'_>) -> Result<(), Failed> {
-    let private = Traits { mode: 0o700, ..Traits::default() };
+    let private = Traits {
+        mode: 0o700,
+        ..Traits::default()
+    };
     for directory in [STATE, HISTORY, crate::store::CONFIGS] {
         let path = Path::new(directory);
         if root.is_there(path).unwrap_or(false) {
             continue;
         }
         for missing in missing_parents(root, path) {
-            writer.make_directory(missing, &Traits { mode: 0o755, ..Traits::default() })?;
+            writer.make_directory(
+                missing,
+                &Traits {
+                    mode: 0o755,
+                    ..Traits::default()
+                },
+            )?;
         }
         writer.make_directory(path, &private)?;
         // A journal in a directory whose name is lost would be lost with it, and what it has staged would stay.
@@ -87,8 +102,13 @@ pub(crate) fn provide_state(root: &Root, writer: &mut Writer<'_>) -> Result<(), 
 
 /// The directories above `path` that are not there, the uppermost first.
 fn missing_parents<'p>(root: &Root, path: &'p Path) -> Vec<&'p Path> {
-    let parents = path.ancestors().skip(1).filter(|parent| parent.parent().is_some());
-    let mut missing: Vec<_> = parents.take_while(|parent| !root.is_there(parent).unwrap_or(true)).collect();
+    let parents = path
+        .ancestors()
+        .skip(1)
+        .filter(|parent| parent.parent().is_some());
+    let mut missing: Vec<_> = parents
+        .take_while(|parent| !root.is_there(parent).unwrap_or(true))
+        .collect();
     missing.reverse();
     missing
 }
@@ -96,7 +116,12 @@ fn missing_parents<'p>(root: &Root, path: &'p Path) -> Vec<&'p Path> {
 /// Writes every new state beside its path, durable, and marks that as done.
 fn stage(writer: &mut Writer<'_>, journal: &mut Journal, transaction: &Transaction) -> Result<(), Failed> {
     for directory in &journal.begin.directories {
-        let traits = Traits { mode: directory.mode, uid: directory.uid, gid: directory.gid, attributes: Vec::new() };
+        let traits = Traits {
+            mode: directory.mode,
+            uid: directory.uid,
+            gid: directory.gid,
+            attributes: Vec::new(),
+        };
         match writer.make_directory(&directory.path, &traits) {
             // Somebody was quicker: it is as good.
             Err(failed) if is_errno(&failed, &[rustix::io::Errno::EXIST]) => {}
@@ -115,7 +140,10 @@ fn stage(writer: &mut Writer<'_>, journal: &mut Journal, transaction: &Transacti
 }
 
 fn sync(writer: &mut Writer<'_>, begin: &Begin) -> Result<(), Failed> {
-    begin.file_systems.iter().try_for_each(|directory| writer.sync_file_system(directory))
+    begin
+        .file_systems
+        .iter()
+        .try_for_each(|directory| writer.sync_file_system(directory))
 }
 
 /// Nothing is in place yet: what is staged is removed.
@@ -123,10 +151,21 @@ fn abandon(root: &Root, journal: &mut Journal, reason: &str) -> ApplyError {
     let mut writer = Writer::new(root);
     match remove_staged(&mut writer, &journal.begin) {
         Ok(()) => {
-            close(root, journal, Outcome::Undone { error: reason.to_owned() });
-            ApplyError::Undone { reason: reason.to_owned() }
+            close(
+                root,
+                journal,
+                Outcome::Undone {
+                    error: reason.to_owned(),
+                },
+            );
+            ApplyError::Undone {
+                reason: reason.to_owned(),
+            }
         }
-        Err(failed) => ApplyError::Stuck { reason: reason.to_owned(), undo: chain(&failed) },
+        Err(failed) => ApplyError::Stuck {
+            reason: reason.to_owned(),
+            undo: chain(&failed),
+        },
     }
 }
 
@@ -168,8 +207,14 @@ pub(crate) fn finish(root: &Root, acts: &Acts<'_>, journal: &mut Journal) -> Res
 }
 
 /// Everything is in place: label it and act.
-pub(crate) fn settle(acts: &Acts<'_>, journal: &mut Journal, writer: &mut Writer<'_>) -> Result<Vec<Action>, String> {
-    journal.note(writer, Event::Published, false).map_err(|failed| chain(&failed))?;
+pub(crate) fn settle(
+    acts: &Acts<'_>,
+    journal: &mut Journal,
+    writer: &mut Writer<'_>,
+) -> Result<Vec<Action>, String> {
+    journal
+        .note(writer, Event::Published, false)
+        .map_err(|failed| chain(&failed))?;
     acts.label(&journal.begin)?;
     let plan = journal.begin.plan.clone();
     let mut left = Vec::new();
@@ -178,7 +223,9 @@ pub(crate) fn settle(acts: &Acts<'_>, journal: &mut Journal, writer: &mut Writer
             continue;
         }
         if acts.perform(&action)? {
-            journal.note(writer, Event::Acted { action }, false).map_err(|failed| chain(&failed))?;
+            journal
+                .note(writer, Event::Acted { action }, false)
+                .map_err(|failed| chain(&failed))?;
         } else {
             left.push(action);
         }
@@ -189,7 +236,15 @@ pub(crate) fn settle(acts: &Acts<'_>, journal: &mut Journal, writer: &mut Writer
 /// Goes back to the old state after a step failed for `reason`.
 pub(crate) fn back(root: &Root, acts: &Acts<'_>, journal: &mut Journal, reason: String) -> ApplyError {
     // Should even this line not be written, then the tree is old now and recovery makes it new: one of the two all the same.
-    let noted = attempts(|| journal.note(&mut Writer::new(root), Event::Undoing { error: reason.clone() }, true));
+    let noted = attempts(|| {
+        journal.note(
+            &mut Writer::new(root),
+            Event::Undoing {
+                error: reason.clone(),
+            },
+            true,
+        )
+    });
     if let Err(error) = noted {
         tracing_line(&format!("the journal cannot be written: {error}"));
     }
@@ -201,7 +256,13 @@ pub(crate) fn back(root: &Root, acts: &Acts<'_>, journal: &mut Journal, reason: 
         Ok(()) => reason,
         Err(error) => format!("{reason}; with the old config back, {error}"),
     };
-    close(root, journal, Outcome::Undone { error: reason.clone() });
+    close(
+        root,
+        journal,
+        Outcome::Undone {
+            error: reason.clone(),
+        },
+    );
     ApplyError::Undone { reason }
 }
 
@@ -225,10 +286,16 @@ fn undo(root: &Root, begin: &Begin) -> Result<(), ChangeError> {
 /// next start tidies up.
 pub(crate) fn close(root: &Root, journal: &mut Journal, outcome: Outcome) -> Outcome {
     let mut writer = Writer::new(root);
-    let event = Event::Closed { outcome: outcome.clone(), at: Timestamp::now() };
-    let tidied = attempts(|| journal.note(&mut writer, event.clone(), true)).and_then(|()| attempts(|| tidy(root, journal)));
+    let event = Event::Closed {
+        outcome: outcome.clone(),
+        at: Timestamp::now(),
+    };
+    let tidied = attempts(|| journal.note(&mut writer, event.clone(), true))
+        .and_then(|()| attempts(|| tidy(root, journal)));
     if let Err(error) = tidied {
-        tracing_line(&format!("what the transaction has left is removed at the next start: {error}"));
+        tracing_line(&format!(
+            "what the transaction has left is removed at the next start: {error}"
+        ));
     }
     outcome
 }
@@ -245,7 +312,9 @@ pub(crate) fn tidy(root: &Root, journal: &Journal) -> Result<(), Failed> {
                 in_use(writer.remove_directory(directory))?;
             }
         }
-        Some((Outcome::Undone { .. } | Outcome::Abandoned, _)) | None => remove_directories(&mut writer, &journal.begin)?,
+        Some((Outcome::Undone { .. } | Outcome::Abandoned, _)) | None => {
+            remove_directories(&mut writer, &journal.begin)?
+        }
     }
     journal.file_away(root, &mut writer)
 }

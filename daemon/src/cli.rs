@@ -8,16 +8,26 @@ use clap::{Parser, Subcommand};
 
 use crate::verify;
 
+pub(crate) mod answer;
+mod apply;
+mod fetch;
+mod once;
+mod state;
+
 /// How a command ended. One enumeration for all commands, so that a script can tell drift from failures, wrong flags
 /// included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done; of `verify`: no drift.
-    Done = 0,
-    /// Not done: an error, or a wrong command line.
-    Failed = 1,
+    Done,
+    /// Not done: an error, or a wrong command line. A node that was to be changed has its old config.
+    Failed,
     /// `verify`: the disk differs from the config.
-    Drift = 2,
+    Drift,
+    /// `apply`: done, and a reboot is due.
+    RebootDue,
+    /// `apply`: refused, nothing was touched.
+    Refused,
 }
 
 /// Keeps one node at its rendered config.
@@ -26,7 +36,8 @@ pub enum Exit {
     name = "machine-config-daemon",
     version,
     about = "Keep one node at its rendered config",
-    after_help = "Exit codes: 0 done, 1 error (wrong flags too); `verify` also has 2 drift.",
+    after_help = "Exit codes: 0 done, 1 failed (wrong flags too), the node has its old config; `verify` also has 2 drift, `apply` and \
+                  `rollback` 2 done and a reboot is due, 4 refused, nothing was touched.",
     max_term_width = 110,
     disable_help_subcommand = true
 )]
@@ -37,7 +48,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Apply(apply::Apply),
+    Plan(apply::Plan),
     Verify(verify::Args),
+    Status(state::Status),
+    Rollback(state::Rollback),
+    Recover(state::Recover),
+    #[command(hide = true)]
+    Confirm(state::Confirm),
+    Start(once::Start),
+    #[command(name = "firstboot-complete-machineconfig")]
+    FirstBoot(once::FirstBoot),
     /// Print the version
     Version,
 }
@@ -57,7 +78,15 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     let result = match command {
+        Command::Apply(args) => args.run(),
+        Command::Plan(args) => args.run(),
         Command::Verify(args) => args.run(),
+        Command::Status(args) => args.run(),
+        Command::Rollback(args) => args.run(),
+        Command::Recover(args) => args.run(),
+        Command::Confirm(args) => args.run(),
+        Command::Start(args) => args.run(),
+        Command::FirstBoot(args) => args.run(),
         Command::Version => {
             print(&format!("machine-config-daemon {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }
@@ -87,6 +116,11 @@ pub(crate) fn message(text: &str) {
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        ExitCode::from(exit as u8)
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Drift | Exit::RebootDue => 2,
+            Exit::Refused => 4,
+        })
     }
 }

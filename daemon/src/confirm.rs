@@ -7,7 +7,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crds::machine_configuration::{NodeDisruptionPolicyAction, NodeDisruptionPolicyFile, NodeDisruptionPolicyUnit};
+use crds::machine_configuration::{
+    NodeDisruptionPolicyAction, NodeDisruptionPolicyFile, NodeDisruptionPolicyUnit,
+};
 use jiff::Timestamp;
 use machineconfig::{Code, Finding, Policy};
 use serde::{Deserialize, Serialize};
@@ -95,16 +97,28 @@ impl Confirmation {
     pub fn arm(&self, node: &Node, config: &str, policy: &Policy) -> Result<bool, Finding> {
         let Some(within) = self.confirm_within else {
             // A config that comes without a trial ends one that is under way.
-            store_failed(store::remove(&node.root, TRIAL).or_else(|failed| crate::change::gone(Err(failed))))?;
+            store_failed(
+                store::remove(&node.root, TRIAL).or_else(|failed| crate::change::gone(Err(failed))),
+            )?;
             return Ok(false);
         };
         let before = store::current(&node.root)?.and_then(|config| config.metadata.name);
         let Some(before) = before.filter(|before| store::kept(&node.root, before).is_ok()) else {
-            return Err(Finding::error(Code::NO_SUCH_CONFIG, "confirmation", "", "there is no config on this node to go back to"));
+            return Err(Finding::error(
+                Code::NO_SUCH_CONFIG,
+                "confirmation",
+                "",
+                "there is no config on this node to go back to",
+            ));
         };
-        let systemd = node
-            .systemd()
-            .ok_or_else(|| Finding::error(Code::SYSTEMD_UNREACHABLE, "confirmation", "", "this root is not that of the running system, so nobody could keep watch"))?;
+        let systemd = node.systemd().ok_or_else(|| {
+            Finding::error(
+                Code::SYSTEMD_UNREACHABLE,
+                "confirmation",
+                "",
+                "this root is not that of the running system, so nobody could keep watch",
+            )
+        })?;
         let trial = Trial {
             config: config.to_owned(),
             before,
@@ -114,10 +128,13 @@ impl Confirmation {
             boot_id: node.boot_id.clone(),
             boots: 0,
         };
-        install::install(node).map_err(|error| Finding::error(Code::RECORD_FAILED, install::PROGRAM, "", error))?;
+        install::install(node)
+            .map_err(|error| Finding::error(Code::RECORD_FAILED, install::PROGRAM, "", error))?;
         store_failed(store::remove(&node.root, VERDICT))?;
         store_failed(store::replace(&node.root, TRIAL, &store::encode(&trial)))?;
-        systemd.restart(install::CONFIRM).map_err(|error| Finding::error(error.code(), install::CONFIRM, "", crate::apply::chain(&error)))?;
+        systemd.restart(install::CONFIRM).map_err(|error| {
+            Finding::error(error.code(), install::CONFIRM, "", crate::apply::chain(&error))
+        })?;
         Ok(true)
     }
 
@@ -147,7 +164,12 @@ pub fn wait(node: &Node) -> Exit {
     message("waiting for the checks …\n");
     loop {
         if let Some(verdict) = verdict(&node.root) {
-            let Verdict { config, confirmed, reason, .. } = verdict;
+            let Verdict {
+                config,
+                confirmed,
+                reason,
+                ..
+            } = verdict;
             if confirmed {
                 message(&format!("{config}: confirmed\n"));
                 return Exit::Done;
@@ -168,7 +190,11 @@ pub fn count_boot(node: &Node) -> Result<bool, Finding> {
         return Ok(trial.boots > MAX_BOOTS);
     }
     let boots = trial.boots + 1;
-    let counted = Trial { boots, boot_id: node.boot_id.clone(), ..trial };
+    let counted = Trial {
+        boots,
+        boot_id: node.boot_id.clone(),
+        ..trial
+    };
     store_failed(store::replace(&node.root, TRIAL, &store::encode(&counted)))?;
     Ok(boots > MAX_BOOTS)
 }
@@ -189,7 +215,9 @@ pub fn keep_watch(node: &Node) -> Result<(), Vec<Finding>> {
         let begun = *begun.get_or_insert_with(Instant::now);
         match failing(node, &trial) {
             None => return settle(node, &trial, true, String::new()).map_err(one),
-            Some(reason) if begun.elapsed() >= Duration::from_secs(trial.within) => return go_back(node, &trial, reason),
+            Some(reason) if begun.elapsed() >= Duration::from_secs(trial.within) => {
+                return go_back(node, &trial, reason);
+            }
             Some(_) => thread::sleep(PAUSE),
         }
     }
@@ -222,7 +250,13 @@ fn failing(node: &Node, trial: &Trial) -> Option<String> {
     trial.checks.iter().find_map(|check| {
         let limit = Duration::from_secs(trial.within);
         let ran = node.commands.run_within("/bin/sh", &["-c", check], limit);
-        ran.err().map(|error| format!("the check {check:?} did not pass within {} s: {}", trial.within, crate::apply::chain(&error)))
+        ran.err().map(|error| {
+            format!(
+                "the check {check:?} did not pass within {} s: {}",
+                trial.within,
+                crate::apply::chain(&error)
+            )
+        })
     })
 }
 
@@ -235,7 +269,12 @@ pub fn go_back(node: &Node, trial: &Trial, reason: String) -> Result<(), Vec<Fin
     let config = store::kept(&node.root, &trial.before).map_err(one)?;
     let lock = node.lock("going back, not confirmed").map_err(one)?;
     let policy = trial.policy.policy();
-    let wanted = Wanted { config, policy: &policy, purpose: Purpose::NotConfirmed, diffs: None };
+    let wanted = Wanted {
+        config,
+        policy: &policy,
+        purpose: Purpose::NotConfirmed,
+        diffs: None,
+    };
     let report = converge(node, &lock, wanted)?;
     match report.ending {
         Ending::Applied | Ending::Unchanged => {}
@@ -251,7 +290,12 @@ pub fn go_back(node: &Node, trial: &Trial, reason: String) -> Result<(), Vec<Fin
 
 /// Writes the verdict, then ends the trial.
 fn settle(node: &Node, trial: &Trial, confirmed: bool, reason: String) -> Result<(), Finding> {
-    let verdict = Verdict { config: trial.config.clone(), confirmed, reason, at: Timestamp::now() };
+    let verdict = Verdict {
+        config: trial.config.clone(),
+        confirmed,
+        reason,
+        at: Timestamp::now(),
+    };
     store_failed(store::replace(&node.root, VERDICT, &store::encode(&verdict)))?;
     store_failed(store::remove(&node.root, TRIAL))
 }
@@ -285,5 +329,9 @@ fn span(text: &str) -> Result<Duration, String> {
         "h" => number.saturating_mul(3600),
         _ => return Err(wrong()),
     };
-    if (1..=86_400).contains(&seconds) { Ok(Duration::from_secs(seconds)) } else { Err(format!("{text} is not between a second and a day")) }
+    if (1..=86_400).contains(&seconds) {
+        Ok(Duration::from_secs(seconds))
+    } else {
+        Err(format!("{text} is not between a second and a day"))
+    }
 }

@@ -86,7 +86,12 @@ pub enum Ending {
 pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
     recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| vec![finding])?;
     let now = Timestamp::now();
-    let Wanted { config, policy, purpose, diffs } = wanted;
+    let Wanted {
+        config,
+        policy,
+        purpose,
+        diffs,
+    } = wanted;
     let prospect = Prospect::of(node, config, policy, diffs)?;
     let transaction = match prospect.transaction(node, purpose, now) {
         Ok(transaction) => transaction,
@@ -110,17 +115,32 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
 /// As [`converge`].
 pub fn foresee(node: &Node, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
     let now = Timestamp::now();
-    let Wanted { config, policy, purpose, diffs } = wanted;
+    let Wanted {
+        config,
+        policy,
+        purpose,
+        diffs,
+    } = wanted;
     let prospect = Prospect::of(node, config, policy, diffs)?;
     let (ending, errors, warnings, changed) = match prospect.transaction(node, purpose, now) {
         Ok(transaction) if transaction.is_empty() => (Ending::Unchanged, Vec::new(), transaction.warnings, 0),
-        Ok(transaction) => (Ending::Applied, Vec::new(), transaction.warnings, transaction.begin.changes.len()),
+        Ok(transaction) => (
+            Ending::Applied,
+            Vec::new(),
+            transaction.warnings,
+            transaction.begin.changes.len(),
+        ),
         Err(errors) => (Ending::Refused, errors, Vec::new(), 0),
     };
     let left = node.acts().due(&prospect.plan);
     let mut report = report(node, prospect, ending, errors);
     report.warnings.extend(warnings);
-    Ok(Report { dry_run: true, changed, left, ..report })
+    Ok(Report {
+        dry_run: true,
+        changed,
+        left,
+        ..report
+    })
 }
 
 fn told(node: &Node, prospect: Prospect, outcome: Result<Outcome, ApplyError>, changed: usize) -> Report {
@@ -129,16 +149,32 @@ fn told(node: &Node, prospect: Prospect, outcome: Result<Outcome, ApplyError>, c
         Ok(Outcome::Applied { left }) => {
             let mut acted = node.acts().due(&prospect.plan);
             acted.retain(|action| !left.contains(action));
-            Report { changed, acted, left, ..report(node, prospect, Ending::Applied, Vec::new()) }
+            Report {
+                changed,
+                acted,
+                left,
+                ..report(node, prospect, Ending::Applied, Vec::new())
+            }
         }
-        Ok(Outcome::Undone { error }) => report(node, prospect, Ending::Undone, vec![Finding::error(Code::APPLY_UNDONE, object, "", error)]),
+        Ok(Outcome::Undone { error }) => report(
+            node,
+            prospect,
+            Ending::Undone,
+            vec![Finding::error(Code::APPLY_UNDONE, object, "", error)],
+        ),
         Ok(Outcome::Abandoned) => report(node, prospect, Ending::Undone, Vec::new()),
-        Err(error @ ApplyError::Undone { .. }) => {
-            report(node, prospect, Ending::Undone, vec![Finding::error(Code::APPLY_UNDONE, object, "", error.to_string())])
-        }
-        Err(error @ ApplyError::Stuck { .. }) => {
-            report(node, prospect, Ending::Stuck, vec![Finding::error(Code::APPLY_STUCK, object, "", error.to_string())])
-        }
+        Err(error @ ApplyError::Undone { .. }) => report(
+            node,
+            prospect,
+            Ending::Undone,
+            vec![Finding::error(Code::APPLY_UNDONE, object, "", error.to_string())],
+        ),
+        Err(error @ ApplyError::Stuck { .. }) => report(
+            node,
+            prospect,
+            Ending::Stuck,
+            vec![Finding::error(Code::APPLY_STUCK, object, "", error.to_string())],
+        ),
     }
 }
 
@@ -162,7 +198,9 @@ fn report(node: &Node, prospect: Prospect, ending: Ending, errors: Vec<Finding>)
 /// Keeps the host from going down, and this process from being asked to end, while a change is half-way. Both would be mended
 /// by recovery; neither has to come to that.
 fn undisturbed<T>(node: &Node, work: impl FnOnce() -> T) -> T {
-    let _inhibitor = node.systemd().and_then(|systemd| systemd.inhibit("machine-config is changing this node").ok());
+    let _inhibitor = node
+        .systemd()
+        .and_then(|systemd| systemd.inhibit("machine-config is changing this node").ok());
     let mut signals = SigSet::empty();
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         signals.add(signal);
@@ -181,8 +219,21 @@ fn undisturbed<T>(node: &Node, work: impl FnOnce() -> T) -> T {
 pub fn recovered_text(recovered: &Recovered) -> Option<String> {
     match recovered {
         Recovered::Nothing => None,
-        Recovered::Ended { to, outcome: Outcome::Applied { .. } } => Some(format!("finished the change to {to} that was cut off")),
-        Recovered::Ended { to, outcome: Outcome::Abandoned } => Some(format!("removed what a change to {to} had staged that was cut off; the node has its old config")),
-        Recovered::Ended { to, outcome: Outcome::Undone { error } } => Some(format!("undid the change to {to} that had failed ({error}); the node has its old config")),
+        Recovered::Ended {
+            to,
+            outcome: Outcome::Applied { .. },
+        } => Some(format!("finished the change to {to} that was cut off")),
+        Recovered::Ended {
+            to,
+            outcome: Outcome::Abandoned,
+        } => Some(format!(
+            "removed what a change to {to} had staged that was cut off; the node has its old config"
+        )),
+        Recovered::Ended {
+            to,
+            outcome: Outcome::Undone { error },
+        } => Some(format!(
+            "undid the change to {to} that had failed ({error}); the node has its old config"
+        )),
     }
 }

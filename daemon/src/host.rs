@@ -1,11 +1,14 @@
 //! The node as seen from outside: its files beneath one directory handle, its users, its units,
 //! its systemd.
 
+pub mod boot;
+pub mod command;
 pub mod enablement;
 pub mod file_system;
 pub mod identity;
 mod links;
 pub mod lock;
+pub mod os;
 pub mod preset;
 pub mod root;
 pub mod shadow;
@@ -14,7 +17,7 @@ mod unit_file;
 mod unit_name;
 pub mod write;
 
+pub use lock::{Holder, Lock, LockError, Standing};
 pub use root::{Found, OpenFile, Root, WayError};
 pub use systemd::Systemd;
-pub use lock::{Holder, Lock, LockError, Standing};
 pub use write::{Op, Rename, Tap, Traits, Writer};

@@ -22,8 +22,16 @@ const MAX_PROGRAM: u64 = 256 << 20;
 
 /// The units: name, text, and the target that pulls each in.
 const ALL: [(&str, &str, &str); 2] = [
-    (RECOVER, include_str!("install/machine-config-recover.service"), "sysinit.target"),
-    (CONFIRM, include_str!("install/machine-config-confirm.service"), "multi-user.target"),
+    (
+        RECOVER,
+        include_str!("install/machine-config-recover.service"),
+        "sysinit.target",
+    ),
+    (
+        CONFIRM,
+        include_str!("install/machine-config-confirm.service"),
+        "multi-user.target",
+    ),
 ];
 
 /// Installs the copy and its units, and has systemd read them. Does nothing when they are there.
@@ -40,11 +48,20 @@ pub fn install(node: &Node) -> Result<(), String> {
         node.acts().label_program(PROGRAM)?;
     }
     for (name, text, target) in ALL {
-        changed |= put(&node.root, &mut writer, &format!("{UNITS}/{name}"), text.as_bytes(), 0o644).map_err(chain)?;
+        changed |= put(
+            &node.root,
+            &mut writer,
+            &format!("{UNITS}/{name}"),
+            text.as_bytes(),
+            0o644,
+        )
+        .map_err(chain)?;
         changed |= pull_in(&node.root, &mut writer, name, target).map_err(chain)?;
     }
     match node.systemd() {
-        Some(systemd) if changed => systemd.reload_manager().map_err(|error| crate::apply::chain(&error)),
+        Some(systemd) if changed => systemd
+            .reload_manager()
+            .map_err(|error| crate::apply::chain(&error)),
         Some(_) | None => Ok(()),
     }
 }
@@ -52,9 +69,13 @@ pub fn install(node: &Node) -> Result<(), String> {
 /// The bytes of the program that runs.
 fn own_program() -> Result<Vec<u8>, String> {
     let path = "/proc/self/exe";
-    let length = fs::metadata(path).map_err(|error| format!("cannot read {path}: {error}"))?.len();
+    let length = fs::metadata(path)
+        .map_err(|error| format!("cannot read {path}: {error}"))?
+        .len();
     if length > MAX_PROGRAM {
-        return Err(format!("this program is {length} bytes long, too long to be copied"));
+        return Err(format!(
+            "this program is {length} bytes long, too long to be copied"
+        ));
     }
     fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))
 }
@@ -72,7 +93,14 @@ fn put(root: &Root, writer: &mut Writer<'_>, path: &str, bytes: &[u8], mode: u32
     unborn.push(format!("-{}", std::process::id()));
     let unborn = Path::new(&unborn);
     crate::change::gone(writer.remove(unborn))?;
-    writer.create(unborn, bytes, &Traits { mode, ..Traits::default() })?;
+    writer.create(
+        unborn,
+        bytes,
+        &Traits {
+            mode,
+            ..Traits::default()
+        },
+    )?;
     writer.sync_file(unborn)?;
     writer.rename(unborn, path, Rename::Over)?;
     writer.sync_directory(parent)?;
@@ -99,5 +127,11 @@ fn provide(root: &Root, writer: &mut Writer<'_>, directory: &Path) -> Result<(),
     if let Some(parent) = directory.parent().filter(|parent| parent.parent().is_some()) {
         provide(root, writer, parent)?;
     }
-    writer.make_directory(directory, &Traits { mode: 0o755, ..Traits::default() })
+    writer.make_directory(
+        directory,
+        &Traits {
+            mode: 0o755,
+            ..Traits::default()
+        },
+    )
 }

@@ -2,10 +2,22 @@
 //!
 //! [`verify`] is the entry point; [`host`] is the only way to the node's file system.
 
+pub mod act;
+pub mod apply;
 pub mod change;
 pub mod cli;
+pub mod confirm;
+pub mod converge;
 pub mod host;
+pub mod install;
 pub mod journal;
+pub mod node;
 pub mod observe;
+pub mod prospect;
+pub mod reboot;
+pub mod recover;
+pub mod rules;
 pub mod source;
+pub mod store;
+pub mod transaction;
 pub mod verify;

@@ -33,10 +33,22 @@ pub struct Node {
     pub machine_id: String,
     /// The kind of its operating system.
     pub os: Os,
+    running: bool,
     /// systemd, when the root is that of the running system.
     systemd: Option<Systemd>,
     /// Whether it is so early in its boot that nobody may wait for a job.
     booting: bool,
+}
+
+/// How systemd is to be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Over the bus, for the result of every job.
+    Bus,
+    /// By its own socket, before there is a bus.
+    Early,
+    /// Not at all.
+    No,
 }
 
 impl Node {
@@ -45,22 +57,34 @@ impl Node {
     /// # Errors
     /// A directory that is no root of a node; a running node whose systemd cannot be reached.
     pub fn open(path: &Path) -> Result<Self, Finding> {
-        Self::with(path, None, false)
+        Self::with(path, None, Reach::Bus)
     }
 
     /// As [`Node::open`], while the node boots: systemd is reached by its own socket, and no job is waited for.
     pub fn open_booting(path: &Path) -> Result<Self, Finding> {
-        Self::with(path, None, true)
+        Self::with(path, None, Reach::Early)
+    }
+
+    /// As [`Node::open`] for those who only look: systemd is not needed.
+    pub fn open_to_look(path: &Path) -> Result<Self, Finding> {
+        Self::with(path, None, Reach::No)
     }
 
     /// As [`Node::open`], with a tap on every write.
     pub fn open_tapped(path: &Path, tap: std::sync::Arc<dyn Tap>) -> Result<Self, Finding> {
-        Self::with(path, Some(tap), false)
+        Self::with(path, Some(tap), Reach::Bus)
     }
 
-    fn with(path: &Path, tap: Option<std::sync::Arc<dyn Tap>>, booting: bool) -> Result<Self, Finding> {
+    fn with(path: &Path, tap: Option<std::sync::Arc<dyn Tap>>, reach: Reach) -> Result<Self, Finding> {
         let name = path.to_string_lossy();
-        let unreadable = |error: io::Error| Finding::error(Code::NODE_UNREADABLE, &*name, "", format!("cannot be opened as a directory: {error}"));
+        let unreadable = |error: io::Error| {
+            Finding::error(
+                Code::NODE_UNREADABLE,
+                &*name,
+                "",
+                format!("cannot be opened as a directory: {error}"),
+            )
+        };
         let root = Root::open(path).map_err(unreadable)?;
         let root = match tap {
             Some(tap) => root.with_tap(tap),
@@ -70,28 +94,49 @@ impl Node {
             return Err(Finding::error(Code::NO_NODE, &*name, "", "has no directory /etc"));
         }
         let running = boot::is_running(&root).map_err(unreadable)?;
-        let boot_id = if running { boot::boot_id(&root).map_err(|error| unreadable(io::Error::other(error)))? } else { String::new() };
-        let reached = match (running, booting) {
-            (false, _) => None,
-            (true, false) => Some(Systemd::connect(path)),
-            (true, true) => Some(Systemd::connect_early(path)),
+        let boot_id = if running {
+            boot::boot_id(&root).map_err(|error| unreadable(io::Error::other(error)))?
+        } else {
+            String::new()
         };
-        let systemd = reached
-            .transpose()
-            .map_err(|error| Finding::error(Code::SYSTEMD_UNREACHABLE, &*name, "", crate::apply::chain(&error)))?;
+        let reached = match (running, reach) {
+            (false, _) | (true, Reach::No) => None,
+            (true, Reach::Bus) => Some(Systemd::connect(path)),
+            (true, Reach::Early) => Some(Systemd::connect_early(path)),
+        };
+        let systemd = reached.transpose().map_err(|error| {
+            Finding::error(Code::SYSTEMD_UNREACHABLE, &*name, "", crate::apply::chain(&error))
+        })?;
         let commands = Commands::new(path);
         let os = Os::detect(&root).map_err(unreadable)?;
-        let machine_id = root.read(Path::new(MACHINE_ID), MAX_MACHINE_ID).map_err(unreadable)?.unwrap_or_default();
+        let machine_id = root
+            .read(Path::new(MACHINE_ID), MAX_MACHINE_ID)
+            .map_err(unreadable)?
+            .unwrap_or_default();
         let machine_id = String::from_utf8_lossy(&machine_id).trim().to_owned();
         // The word that stands for "not booted yet" is nobody's name.
-        let machine_id = if machine_id == "uninitialized" { String::new() } else { machine_id };
-        Ok(Self { root, path: path.to_owned(), commands, boot_id, machine_id, os, systemd, booting })
+        let machine_id = if machine_id == "uninitialized" {
+            String::new()
+        } else {
+            machine_id
+        };
+        Ok(Self {
+            root,
+            path: path.to_owned(),
+            commands,
+            boot_id,
+            machine_id,
+            os,
+            running,
+            systemd,
+            booting: reach == Reach::Early,
+        })
     }
 
     /// Whether the root is that of the running system.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.systemd.is_some()
+        self.running
     }
 
     /// Its systemd, when it runs.
@@ -108,13 +153,22 @@ impl Node {
             Some(systemd) if self.booting => Services::Booting(systemd),
             Some(systemd) => Services::Running(systemd),
         };
-        Acts { root: &self.root, commands: &self.commands, services }
+        Acts {
+            root: &self.root,
+            commands: &self.commands,
+            services,
+        }
     }
 
     /// Makes this process the one that may change the node.
     pub fn lock(&self, who: &str) -> Result<Lock<'_>, Finding> {
         if !rustix::process::geteuid().is_root() && self.is_running() {
-            return Err(Finding::error(Code::NOT_ROOT, self.path.to_string_lossy(), "", "can be changed by root only"));
+            return Err(Finding::error(
+                Code::NOT_ROOT,
+                self.path.to_string_lossy(),
+                "",
+                "can be changed by root only",
+            ));
         }
         Lock::acquire(&self.root, who).map_err(|error| {
             let code = match &error {

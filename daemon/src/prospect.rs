@@ -36,7 +36,12 @@ impl Prospect {
     ///
     /// # Errors
     /// Everything that keeps the node or the config from being read. What the plan refuses is in the plan.
-    pub fn of(node: &Node, config: MachineConfig, policy: &Policy, diffs: Option<Limits>) -> Result<Self, Vec<Finding>> {
+    pub fn of(
+        node: &Node,
+        config: MachineConfig,
+        policy: &Policy,
+        diffs: Option<Limits>,
+    ) -> Result<Self, Vec<Finding>> {
         let desired = parsed(&config)?;
         let current = store::current(&node.root).map_err(|finding| vec![finding])?;
         let first = current.is_none();
@@ -47,21 +52,42 @@ impl Prospect {
         };
         let mut found = as_found(node, &base)?;
         found.name = if first { String::new() } else { base.name.clone() };
-        let facts = Facts { diffs, ..Facts::default() };
+        let facts = Facts {
+            diffs,
+            ..Facts::default()
+        };
         let plan = plan(&found, &desired, policy, &facts);
         let mut warnings = plan.warnings.clone();
         if first && let Some(settings) = os_settings(&desired) {
-            let message = format!("{settings} are taken as they are: nothing on this node says what they were");
-            warnings.push(Finding::warning(Code::OS_NOT_READ, format!("MachineConfig/{}", desired.name), "", message));
+            let message =
+                format!("{settings} are taken as they are: nothing on this node says what they were");
+            warnings.push(Finding::warning(
+                Code::OS_NOT_READ,
+                format!("MachineConfig/{}", desired.name),
+                "",
+                message,
+            ));
         }
-        Ok(Self { config, plan, first, current: Layout::of(&base.ignition), desired: Layout::of(&desired.ignition), warnings })
+        Ok(Self {
+            config,
+            plan,
+            first,
+            current: Layout::of(&base.ignition),
+            desired: Layout::of(&desired.ignition),
+            warnings,
+        })
     }
 
     /// The transaction for it.
     ///
     /// # Errors
     /// The refusals of the plan, and everything on this disk that keeps it from being carried out.
-    pub fn transaction(&self, node: &Node, purpose: crate::journal::Purpose, now: Timestamp) -> Result<Transaction, Vec<Finding>> {
+    pub fn transaction(
+        &self,
+        node: &Node,
+        purpose: crate::journal::Purpose,
+        now: Timestamp,
+    ) -> Result<Transaction, Vec<Finding>> {
         if !self.plan.refusals.is_empty() {
             return Err(self.plan.refusals.clone());
         }
@@ -84,30 +110,53 @@ impl Prospect {
 
     /// The reboot that is due once this is done: this one's, or one that an earlier config asked for and that has not come yet.
     fn reboot_due(&self, node: &Node, now: Timestamp) -> Result<Option<RebootDue>, Finding> {
-        let unreadable = |error: std::io::Error| Finding::error(Code::NODE_UNREADABLE, store::REBOOT, "", error.to_string());
+        let unreadable = |error: std::io::Error| {
+            Finding::error(Code::NODE_UNREADABLE, store::REBOOT, "", error.to_string())
+        };
         let before = store::reboot_due(&node.root).map_err(unreadable)?;
         let before = before.filter(|due| due.boot_id == node.boot_id);
         if !self.plan.actions.contains(&Action::Reboot) {
             return Ok(before);
         }
         let config = self.config.metadata.name.clone().unwrap_or_default();
-        Ok(Some(RebootDue { boot_id: node.boot_id.clone(), config, since: now, requested: None }))
+        Ok(Some(RebootDue {
+            boot_id: node.boot_id.clone(),
+            config,
+            since: now,
+            requested: None,
+        }))
     }
 }
 
 /// What the disk says, as a config.
 fn as_found(node: &Node, base: &RenderedConfig) -> Result<RenderedConfig, Vec<Finding>> {
-    let unreadable = |error: String| vec![Finding::error(Code::NODE_UNREADABLE, node.path.to_string_lossy(), "", error)];
+    let unreadable = |error: String| {
+        vec![Finding::error(
+            Code::NODE_UNREADABLE,
+            node.path.to_string_lossy(),
+            "",
+            error,
+        )]
+    };
     let expectation = drift::Expectation::of(base);
-    let enablement = OnDisk::read(&node.root).map_err(|error| unreadable(format!("the units cannot be read: {error}")))?;
-    let observed = observe(&node.root, &expectation, &enablement).map_err(|error| unreadable(format!("{error:#}")))?;
+    let enablement =
+        OnDisk::read(&node.root).map_err(|error| unreadable(format!("the units cannot be read: {error}")))?;
+    let observed =
+        observe(&node.root, &expectation, &enablement).map_err(|error| unreadable(format!("{error:#}")))?;
     Ok(drift::as_found(base, &observed))
 }
 
 fn parsed(config: &MachineConfig) -> Result<RenderedConfig, Vec<Finding>> {
     RenderedConfig::from_machine_config(config).map_err(|invalid| {
-        let object = format!("MachineConfig/{}", config.metadata.name.as_deref().unwrap_or_default());
-        invalid.problems.iter().map(|problem| Finding::from_problem(&object, "spec.config", problem)).collect()
+        let object = format!(
+            "MachineConfig/{}",
+            config.metadata.name.as_deref().unwrap_or_default()
+        );
+        invalid
+            .problems
+            .iter()
+            .map(|problem| Finding::from_problem(&object, "spec.config", problem))
+            .collect()
     })
 }
 
@@ -116,11 +165,26 @@ fn os_settings(config: &RenderedConfig) -> Option<String> {
     let spec = &config.spec;
     let set = [
         (!spec.os_image_url.is_empty(), "the OS image"),
-        (spec.kernel_arguments.as_ref().is_some_and(|list| !list.is_empty()), "kernel arguments"),
-        (spec.extensions.as_ref().is_some_and(|list| !list.is_empty()), "extensions"),
-        (!matches!(spec.kernel_type.as_str(), "" | "default"), "the kernel type"),
+        (
+            spec.kernel_arguments
+                .as_ref()
+                .is_some_and(|list| !list.is_empty()),
+            "kernel arguments",
+        ),
+        (
+            spec.extensions.as_ref().is_some_and(|list| !list.is_empty()),
+            "extensions",
+        ),
+        (
+            !matches!(spec.kernel_type.as_str(), "" | "default"),
+            "the kernel type",
+        ),
     ];
-    let names: Vec<_> = set.iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+    let names: Vec<_> = set
+        .iter()
+        .filter(|(set, _)| *set)
+        .map(|(_, name)| *name)
+        .collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 

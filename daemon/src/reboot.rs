@@ -21,18 +21,28 @@ pub fn request(node: &Node) -> Result<(), Finding> {
     let Some(due) = due(node)? else {
         return Ok(());
     };
-    let systemd = node
-        .systemd()
-        .ok_or_else(|| Finding::error(Code::SYSTEMD_UNREACHABLE, "reboot", "", "this root is not that of the running system"))?;
-    let asked = RebootDue { requested: Some(Timestamp::now()), ..due };
-    store::replace(&node.root, REBOOT, &store::encode(&asked)).map_err(|error| failed(crate::apply::chain(&error)))?;
+    let systemd = node.systemd().ok_or_else(|| {
+        Finding::error(
+            Code::SYSTEMD_UNREACHABLE,
+            "reboot",
+            "",
+            "this root is not that of the running system",
+        )
+    })?;
+    let asked = RebootDue {
+        requested: Some(Timestamp::now()),
+        ..due
+    };
+    store::replace(&node.root, REBOOT, &store::encode(&asked))
+        .map_err(|error| failed(crate::apply::chain(&error)))?;
     let reason = format!("machine-config: {} needs a reboot", asked.config);
     systemd
         .reboot(&reason)
         .map_err(|error| Finding::error(error.code(), "reboot", "", crate::apply::chain(&error)))?;
     // The shutdown ends this process; when it does not, somebody should know.
     thread::sleep(BOUND);
-    Err(overdue(&asked, Timestamp::now()).unwrap_or_else(|| failed("the clock was set back while waiting for the reboot".to_owned())))
+    Err(overdue(&asked, Timestamp::now())
+        .unwrap_or_else(|| failed("the clock was set back while waiting for the reboot".to_owned())))
 }
 
 /// The reboot that is due, if this is still the boot that has to end.
@@ -66,7 +76,10 @@ pub fn overdue(due: &RebootDue, now: Timestamp) -> Option<Finding> {
     let waited = now.duration_since(requested).as_secs();
     let bound = i64::try_from(BOUND.as_secs()).unwrap_or(i64::MAX);
     (waited >= bound).then(|| {
-        let message = format!("was asked for at {requested:.0} for {}, and this is still the same boot", due.config);
+        let message = format!(
+            "was asked for at {requested:.0} for {}, and this is still the same boot",
+            due.config
+        );
         Finding::error(Code::REBOOT_OVERDUE, "reboot", "", message)
     })
 }

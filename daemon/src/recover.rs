@@ -42,7 +42,12 @@ pub fn recover(root: &Root, acts: &Acts<'_>, machine_id: &str) -> Result<Recover
     };
     let of = &journal.begin.machine_id;
     if !of.is_empty() && !machine_id.is_empty() && of != machine_id {
-        return Err(Finding::error(Code::JOURNAL_FOREIGN, JOURNAL, "", format!("was written on the machine {of}, and this is {machine_id}")));
+        return Err(Finding::error(
+            Code::JOURNAL_FOREIGN,
+            JOURNAL,
+            "",
+            format!("was written on the machine {of}, and this is {machine_id}"),
+        ));
     }
     let to = journal.begin.plan.to.clone();
     let outcome = take_up(root, acts, &mut journal)?;
@@ -65,7 +70,9 @@ fn take_up(root: &Root, acts: &Acts<'_>, journal: &mut Journal) -> Result<Outcom
             undone(back(root, acts, journal, reason)).map_err(stuck)
         }
         Phase::Closed => {
-            let outcome = journal.outcome().map_or(Outcome::Abandoned, |(outcome, _)| outcome.clone());
+            let outcome = journal
+                .outcome()
+                .map_or(Outcome::Abandoned, |(outcome, _)| outcome.clone());
             tidy(root, journal).map_err(|failed| stuck(chain(&failed)))?;
             Ok(outcome)
         }

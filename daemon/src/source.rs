@@ -109,7 +109,7 @@ fn machine_config(file: &str, text: &str) -> Result<Source, Vec<Located>> {
     Ok(Source {
         name,
         expectation,
-        config,
+        config: *config,
     })
 }
 

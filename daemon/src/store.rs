@@ -78,12 +78,27 @@ pub fn records(root: &Root, config: &MachineConfig, due: Option<&RebootDue>) -> 
     order.retain(|kept| *kept != name);
     order.insert(0, name.clone());
     let dropped = order.split_off(order.len().min(KEPT));
-    let mut records = vec![Record { path: file(&name), bytes: Some(bytes.clone()) }];
-    records.extend(dropped.iter().map(|name| Record { path: file(name), bytes: None }));
-    records.push(Record { path: ORDER.into(), bytes: Some(encode(&order)) });
-    records.push(Record { path: REBOOT.into(), bytes: due.map(encode) });
+    let mut records = vec![Record {
+        path: file(&name),
+        bytes: Some(bytes.clone()),
+    }];
+    records.extend(dropped.iter().map(|name| Record {
+        path: file(name),
+        bytes: None,
+    }));
+    records.push(Record {
+        path: ORDER.into(),
+        bytes: Some(encode(&order)),
+    });
+    records.push(Record {
+        path: REBOOT.into(),
+        bytes: due.map(encode),
+    });
     // Last: it says that all the rest is done.
-    records.push(Record { path: CURRENT.into(), bytes: Some(bytes) });
+    records.push(Record {
+        path: CURRENT.into(),
+        bytes: Some(bytes),
+    });
     records
 }
 
@@ -110,12 +125,18 @@ fn read(root: &Root, path: &str) -> Result<Option<MachineConfig>, String> {
         Err(error) => return Err(format!("cannot be read: {error}")),
     };
     let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<serde_json::Value>();
-    let value = values.next().transpose().map_err(|error| format!("holds no JSON: {error}"))?;
+    let value = values
+        .next()
+        .transpose()
+        .map_err(|error| format!("holds no JSON: {error}"))?;
     let mut value = value.ok_or("is empty")?;
     let object = value.as_object_mut().ok_or("holds no object")?;
-    object.entry("apiVersion").or_insert_with(|| "machineconfiguration.openshift.io/v1".into());
+    object
+        .entry("apiVersion")
+        .or_insert_with(|| "machineconfiguration.openshift.io/v1".into());
     object.entry("kind").or_insert_with(|| "MachineConfig".into());
-    let config: MachineConfig = serde_json::from_value(value).map_err(|error| format!("holds no MachineConfig: {error}"))?;
+    let config: MachineConfig =
+        serde_json::from_value(value).map_err(|error| format!("holds no MachineConfig: {error}"))?;
     if config.spec.config.as_ref().is_none_or(serde_json::Value::is_null) {
         return Err("holds a MachineConfig without an Ignition config".to_owned());
     }
@@ -131,7 +152,14 @@ pub(crate) fn replace(root: &Root, path: &str, bytes: &[u8]) -> Result<(), Faile
     unborn.push(".new");
     let unborn = Path::new(&unborn);
     crate::change::gone(writer.remove(unborn))?;
-    writer.create(unborn, bytes, &Traits { mode: 0o600, ..Traits::default() })?;
+    writer.create(
+        unborn,
+        bytes,
+        &Traits {
+            mode: 0o600,
+            ..Traits::default()
+        },
+    )?;
     writer.sync_file(unborn)?;
     writer.rename(unborn, path, Rename::Over)?;
     writer.sync_directory(path.parent().unwrap_or(Path::new("/")))

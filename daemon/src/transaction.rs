@@ -94,8 +94,15 @@ pub enum Staged {
 /// What is wanted at a path.
 #[derive(Debug, Clone)]
 enum Wish {
-    File { bytes: Vec<u8>, mode: u32, uid: u32, gid: u32 },
-    Link { target: PathBuf },
+    File {
+        bytes: Vec<u8>,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
+    Link {
+        target: PathBuf,
+    },
     Absent,
 }
 
@@ -108,7 +115,11 @@ struct Housing {
 }
 
 /// Directories of a config's files (MCO daemon 3.6).
-const COMMON: Housing = Housing { mode: 0o755, uid: 0, gid: 0 };
+const COMMON: Housing = Housing {
+    mode: 0o755,
+    uid: 0,
+    gid: 0,
+};
 
 /// Collects what is wanted, step by step.
 struct Builder<'a> {
@@ -128,8 +139,13 @@ struct Builder<'a> {
 /// # Errors
 /// Everything that keeps the change from being made, each with its path.
 pub fn build(input: &Input<'_>) -> Result<Transaction, Vec<Finding>> {
-    let identity = Identity::read(input.root)
-        .map_err(|error| vec![finding(Code::NODE_UNREADABLE, "/etc/passwd", format!("cannot be read: {error}"))])?;
+    let identity = Identity::read(input.root).map_err(|error| {
+        vec![finding(
+            Code::NODE_UNREADABLE,
+            "/etc/passwd",
+            format!("cannot be read: {error}"),
+        )]
+    })?;
     let mut builder = Builder {
         input,
         identity,
@@ -142,7 +158,12 @@ pub fn build(input: &Input<'_>) -> Result<Transaction, Vec<Finding>> {
     builder.ask_vendor()?;
     builder.steps();
     for Record { path, bytes } in &input.records {
-        let wish = bytes.clone().map_or(Wish::Absent, |bytes| Wish::File { bytes, mode: 0o600, uid: 0, gid: 0 });
+        let wish = bytes.clone().map_or(Wish::Absent, |bytes| Wish::File {
+            bytes,
+            mode: 0o600,
+            uid: 0,
+            gid: 0,
+        });
         builder.wish(path.clone(), wish);
     }
     builder.finish()
@@ -200,7 +221,11 @@ impl Builder<'_> {
     /// Turns wishes into changes, and checks that each can be made.
     fn finish(mut self) -> Result<Transaction, Vec<Finding>> {
         let wishes = std::mem::take(&mut self.wishes);
-        let last: BTreeMap<PathBuf, usize> = wishes.iter().enumerate().map(|(index, wish)| (wish.0.clone(), index)).collect();
+        let last: BTreeMap<PathBuf, usize> = wishes
+            .iter()
+            .enumerate()
+            .map(|(index, wish)| (wish.0.clone(), index))
+            .collect();
         let mut placed = place::Placed::default();
         for (index, (path, wish, housing)) in wishes.into_iter().enumerate() {
             if last[&path] == index
@@ -213,10 +238,24 @@ impl Builder<'_> {
         if !self.findings.is_empty() {
             return Err(self.findings);
         }
-        let place::Placed { changes, staged, directories, rooms, .. } = placed;
+        let place::Placed {
+            changes,
+            staged,
+            directories,
+            rooms,
+            ..
+        } = placed;
         let mut prune: Vec<PathBuf> = self.prune.into_iter().collect();
         prune.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
-        let Input { plan, purpose, boot_id, machine_id, id, now, .. } = self.input;
+        let Input {
+            plan,
+            purpose,
+            boot_id,
+            machine_id,
+            id,
+            now,
+            ..
+        } = self.input;
         let begin = Begin {
             version: VERSION,
             id: id.clone(),
@@ -230,7 +269,11 @@ impl Builder<'_> {
             prune,
             file_systems: rooms.into_values().map(|room| room.directory).collect(),
         };
-        Ok(Transaction { begin, staged, warnings: self.warnings })
+        Ok(Transaction {
+            begin,
+            staged,
+            warnings: self.warnings,
+        })
     }
 }
 
@@ -251,7 +294,12 @@ fn held(root: &Root, path: &Path) -> std::io::Result<Option<(Vec<u8>, State)>> {
     let crate::host::Found::File(file) = root.look(path)? else {
         return Ok(None);
     };
-    let traits = Traits { mode: file.mode, uid: file.uid, gid: file.gid, attributes: Vec::new() };
+    let traits = Traits {
+        mode: file.mode,
+        uid: file.uid,
+        gid: file.gid,
+        attributes: Vec::new(),
+    };
     let bytes = file.read(ignition::contents::MAX_INFLATED as u64)?;
     Ok(bytes.map(|bytes| {
         let state = State::file(&bytes, &traits);
@@ -267,5 +315,10 @@ fn new_directory(path: PathBuf, housing: Housing) -> NewDirectory {
 
 /// The change that a wish comes to.
 fn change(path: PathBuf, aside: PathBuf, old: State, new: State) -> Change {
-    Change { path, aside, old, new }
+    Change {
+        path,
+        aside,
+        old,
+        new,
+    }
 }

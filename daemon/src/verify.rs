@@ -3,13 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use machineconfig::drift::{self, Drift, Expectation, report};
 use machineconfig::finding::{Located, Place};
-use machineconfig::style::Styles;
 use machineconfig::{Code, Finding};
 
-use crate::cli::{Exit, message, print};
+use crate::cli::answer::{Form, refuse, styles};
+use crate::cli::{Exit, print};
 use crate::host::Root;
 use crate::observe::{Enablement, OnDisk, observe};
 use crate::source;
@@ -31,14 +30,6 @@ pub(crate) struct Args {
     output: Form,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
-    /// For people
-    Text,
-    /// For programs: one object, the same from version to version
-    Json,
-}
-
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { root, config, output } = self;
@@ -47,7 +38,7 @@ impl Args {
             (source, node) => {
                 let no_root = |error| unreadable(&root, &format!("cannot be opened as a directory: {error}"));
                 let findings = source.err().into_iter().flatten().chain(node.err().map(no_root));
-                return Ok(refuse(findings));
+                return Ok(refuse(findings, Exit::Failed));
             }
         };
         let compared = OnDisk::read(&node)
@@ -55,7 +46,7 @@ impl Args {
             .and_then(|enablement| verify(&node, &source.expectation, &enablement));
         let drift = match compared {
             Ok(drift) => drift,
-            Err(error) => return Ok(refuse([unreadable(&root, &format!("{error:#}"))])),
+            Err(error) => return Ok(refuse([unreadable(&root, &format!("{error:#}"))], Exit::Failed)),
         };
         let exit = if drift.is_empty() { Exit::Done } else { Exit::Drift };
         print(&match output {
@@ -83,21 +74,5 @@ fn unreadable(root: &Path, message: &str) -> Located {
     Located {
         place: Place::file(root.to_string_lossy()),
         finding: Finding::error(Code::NODE_UNREADABLE, "", "", message),
-    }
-}
-
-fn refuse(findings: impl IntoIterator<Item = Located>) -> Exit {
-    let styles = styles(&io::stderr());
-    for located in findings {
-        message(&located.show(&styles));
-    }
-    Exit::Failed
-}
-
-/// Colours on a terminal that knows them, unless `NO_COLOR` is set.
-fn styles(stream: &impl anstream::stream::RawStream) -> Styles {
-    match anstream::AutoStream::choice(stream) {
-        anstream::ColorChoice::Never => Styles::plain(),
-        _ => Styles::coloured(),
     }
 }

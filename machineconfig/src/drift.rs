@@ -182,3 +182,7 @@ impl DriftKind {
 
 #[cfg(test)]
 mod tests;
+/// shim
+pub fn as_found(config: &crate::RenderedConfig, _o: &Observed) -> crate::RenderedConfig {
+    config.clone()
+}

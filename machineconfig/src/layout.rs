@@ -79,7 +79,11 @@ impl WantedUnit {
 
 fn unit(entry: &Value) -> WantedUnit {
     let flag = |key: &str| entry.get(key).and_then(Value::as_bool);
-    let dropins = entry.get("dropins").and_then(Value::as_array).into_iter().flatten();
+    let dropins = entry
+        .get("dropins")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     WantedUnit {
         contents: filled(entry, "contents"),
         enabled: flag("enabled"),
@@ -93,13 +97,23 @@ fn unit(entry: &Value) -> WantedUnit {
 fn user(entry: &Value) -> WantedUser {
     let keys = entry.get("sshAuthorizedKeys").and_then(Value::as_array);
     WantedUser {
-        keys: keys.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+        keys: keys
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         password_hash: filled(entry, "passwordHash"),
     }
 }
 
 fn list<'a>(config: &'a Config, pointer: &str) -> impl Iterator<Item = &'a Value> {
-    config.value().pointer(pointer).and_then(Value::as_array).into_iter().flatten()
+    config
+        .value()
+        .pointer(pointer)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
 }
 
 fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
@@ -108,5 +122,7 @@ fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
 
 /// A text that is there and not empty.
 fn filled(entry: &Value, key: &str) -> Option<String> {
-    text(entry, key).filter(|text| !text.is_empty()).map(str::to_owned)
+    text(entry, key)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }

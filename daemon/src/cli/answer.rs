@@ -30,12 +30,18 @@ pub(crate) fn refuse(findings: impl IntoIterator<Item = Located>, exit: Exit) ->
 
 /// Findings about a node or a config, which no line of a file is about.
 pub(crate) fn unplaced(findings: impl IntoIterator<Item = Finding>) -> impl Iterator<Item = Located> {
-    findings.into_iter().map(|finding| Located { place: Place::default(), finding })
+    findings.into_iter().map(|finding| Located {
+        place: Place::default(),
+        finding,
+    })
 }
 
 /// A finding about a file.
 pub(crate) fn about(path: &Path, finding: Finding) -> Located {
-    Located { place: Place::file(path.to_string_lossy()), finding }
+    Located {
+        place: Place::file(path.to_string_lossy()),
+        finding,
+    }
 }
 
 /// Colours on a terminal that knows them, unless `NO_COLOR` is set.

@@ -71,19 +71,38 @@ impl Plan {
 
 impl Apply {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let Self { target, dry_run, reboot, confirmation } = self;
-        let mode = if dry_run { Mode::DryRun } else { Mode::Apply { reboot, confirmation } };
+        let Self {
+            target,
+            dry_run,
+            reboot,
+            confirmation,
+        } = self;
+        let mode = if dry_run {
+            Mode::DryRun
+        } else {
+            Mode::Apply { reboot, confirmation }
+        };
         run(target, mode)
     }
 }
 
 enum Mode {
     DryRun,
-    Apply { reboot: bool, confirmation: Confirmation },
+    Apply {
+        reboot: bool,
+        confirmation: Confirmation,
+    },
 }
 
 fn run(target: Target, mode: Mode) -> anyhow::Result<Exit> {
-    let Target { config, ca, root, policy, show_diff, output } = target;
+    let Target {
+        config,
+        ca,
+        root,
+        policy,
+        show_diff,
+        output,
+    } = target;
     let source = match fetch::is_url(&config) {
         true => fetch::read(&config, ca.as_deref()),
         false => source::read(config.as_ref()),
@@ -91,11 +110,18 @@ fn run(target: Target, mode: Mode) -> anyhow::Result<Exit> {
     let (source, policy) = match (source, rules::read(policy.as_deref())) {
         (Ok(source), Ok(policy)) => (source, policy),
         (source, policy) => {
-            let findings = source.err().into_iter().flatten().chain(policy.err().into_iter().flatten());
+            let findings = source
+                .err()
+                .into_iter()
+                .flatten()
+                .chain(policy.err().into_iter().flatten());
             return Ok(refuse(findings, Exit::Refused));
         }
     };
-    let faults: Vec<_> = machineconfig::render::check(&source.config).into_iter().filter(machineconfig::Finding::is_error).collect();
+    let faults: Vec<_> = machineconfig::render::check(&source.config)
+        .into_iter()
+        .filter(machineconfig::Finding::is_error)
+        .collect();
     if !faults.is_empty() {
         let place = |finding| about(config.as_ref(), finding);
         return Ok(refuse(faults.into_iter().map(place), Exit::Refused));
@@ -105,7 +131,12 @@ fn run(target: Target, mode: Mode) -> anyhow::Result<Exit> {
         Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Refused)),
     };
     let diffs = show_diff.then(Limits::default);
-    let wanted = Wanted { config: source.config, policy: &policy, purpose: Purpose::Apply, diffs };
+    let wanted = Wanted {
+        config: source.config,
+        policy: &policy,
+        purpose: Purpose::Apply,
+        diffs,
+    };
     let (report, after) = match mode {
         Mode::DryRun => (foresee(&node, wanted), None),
         Mode::Apply { reboot, confirmation } => {
@@ -122,16 +153,26 @@ fn run(target: Target, mode: Mode) -> anyhow::Result<Exit> {
     };
     let exit = show(&report, output)?;
     match after {
-        Some((reboot, armed)) if matches!(exit, Exit::Done | Exit::RebootDue) => finish(&node, exit, reboot, armed),
+        Some((reboot, armed)) if matches!(exit, Exit::Done | Exit::RebootDue) => {
+            finish(&node, exit, reboot, armed)
+        }
         _ => Ok(exit),
     }
 }
 
 /// Changes the node under its lock.
-fn change(node: &Node, wanted: Wanted<'_>, confirmation: &Confirmation) -> Result<(Report, bool), Vec<machineconfig::Finding>> {
+fn change(
+    node: &Node,
+    wanted: Wanted<'_>,
+    confirmation: &Confirmation,
+) -> Result<(Report, bool), Vec<machineconfig::Finding>> {
     let name = wanted.config.metadata.name.clone().unwrap_or_default();
-    let lock = node.lock(&format!("apply {name}")).map_err(|finding| vec![finding])?;
-    let armed = confirmation.arm(node, &name, wanted.policy).map_err(|finding| vec![finding])?;
+    let lock = node
+        .lock(&format!("apply {name}"))
+        .map_err(|finding| vec![finding])?;
+    let armed = confirmation
+        .arm(node, &name, wanted.policy)
+        .map_err(|finding| vec![finding])?;
     let report = converge(node, &lock, wanted)?;
     let changed = report.ending == Ending::Applied;
     if !changed {
@@ -160,14 +201,19 @@ pub(crate) fn show(report: &Report, output: Form) -> anyhow::Result<Exit> {
         Form::Json => print(&(serde_json::to_string_pretty(report)? + "\n"))?,
         Form::Text => {
             print(&text(report))?;
-            let warnings = report.warnings.iter().filter(|warning| !report.plan.warnings.contains(warning));
+            let warnings = report
+                .warnings
+                .iter()
+                .filter(|warning| !report.plan.warnings.contains(warning));
             refuse(unplaced(warnings.chain(&report.errors).cloned()), Exit::Done);
         }
     }
     Ok(match report.ending {
         Ending::Refused => Exit::Refused,
         Ending::Undone | Ending::Stuck => Exit::Failed,
-        Ending::Applied | Ending::Unchanged if report.reboot_due.is_some() || foreseen_reboot(report) => Exit::RebootDue,
+        Ending::Applied | Ending::Unchanged if report.reboot_due.is_some() || foreseen_reboot(report) => {
+            Exit::RebootDue
+        }
         Ending::Applied | Ending::Unchanged => Exit::Done,
     })
 }
@@ -178,20 +224,37 @@ fn foreseen_reboot(report: &Report) -> bool {
 
 fn text(report: &Report) -> String {
     let mut text = plan::text(&report.plan, &styles(&io::stdout()));
-    let list = |actions: &[plan::Action]| actions.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let list = |actions: &[plan::Action]| {
+        actions
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let name = &report.config;
     let mut say = |line: String| text.push_str(&(line + "\n"));
     match (report.ending, report.dry_run) {
         (Ending::Unchanged, _) => say(format!("{name}: nothing to do, the node is so already")),
-        (Ending::Applied, true) => say(format!("{name}: {} paths would be written; nothing was done", report.changed)),
+        (Ending::Applied, true) => say(format!(
+            "{name}: {} paths would be written; nothing was done",
+            report.changed
+        )),
         (Ending::Applied, false) => {
             say(format!("{name}: applied, {} paths written", report.changed));
             if !report.acted.is_empty() {
                 say(format!("  done: {}", list(&report.acted)));
             }
-            let left: Vec<_> = report.left.iter().filter(|action| **action != plan::Action::Reboot).cloned().collect();
+            let left: Vec<_> = report
+                .left
+                .iter()
+                .filter(|action| **action != plan::Action::Reboot)
+                .cloned()
+                .collect();
             if !left.is_empty() {
-                say(format!("  not run, since this root is not that of the running system: {}", list(&left)));
+                say(format!(
+                    "  not run, since this root is not that of the running system: {}",
+                    list(&left)
+                ));
             }
         }
         (Ending::Refused, _) => say(format!("{name}: refused, nothing was touched")),
@@ -199,7 +262,10 @@ fn text(report: &Report) -> String {
         (Ending::Stuck, _) => say(format!("{name}: neither applied nor undone yet")),
     }
     if let Some(due) = &report.reboot_due {
-        say(format!("  a reboot is due since {:.0}, for {}", due.since, due.config));
+        say(format!(
+            "  a reboot is due since {:.0}, for {}",
+            due.since, due.config
+        ));
     }
     text
 }
@@ -214,5 +280,7 @@ pub(crate) fn tell_recovered(recovered: &crate::recover::Recovered) {
 /// Name of the config on the node, for messages.
 pub(crate) fn current_name(node: &Node) -> String {
     let current = store::current(&node.root).ok().flatten();
-    current.and_then(|config| config.metadata.name).unwrap_or_else(|| "none".to_owned())
+    current
+        .and_then(|config| config.metadata.name)
+        .unwrap_or_else(|| "none".to_owned())
 }

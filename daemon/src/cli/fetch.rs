@@ -17,7 +17,11 @@ const ACCEPT: &str = "application/vnd.coreos.ignition+json;version=3.5.0, */*;q=
 /// For the whole of it: a config is a few megabytes.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Where systems keep whom they trust.
-const BUNDLES: [&str; 3] = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+const BUNDLES: [&str; 3] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+];
 
 /// Whether a config is named by a URL.
 pub(super) fn is_url(config: &str) -> bool {
@@ -26,21 +30,36 @@ pub(super) fn is_url(config: &str) -> bool {
 
 /// Fetches a config. Redirects are not followed: they lose what was asked for.
 pub(super) fn read(url: &str, ca: Option<&Path>) -> Result<Source, Vec<Located>> {
-    let wrong = |message: String| vec![about(Path::new(url), Finding::error(Code::UNREADABLE, "", "", message))];
+    let wrong = |message: String| {
+        vec![about(
+            Path::new(url),
+            Finding::error(Code::UNREADABLE, "", "", message),
+        )]
+    };
     let text = fetch(url, ca).map_err(wrong)?;
     source::parse(url, &text)
 }
 
 fn fetch(url: &str, ca: Option<&Path>) -> Result<String, String> {
-    let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&authorities(ca)?)).build();
-    let agent: ureq::Agent = ureq::Agent::config_builder().tls_config(tls).timeout_global(Some(TIMEOUT)).max_redirects(0).build().into();
+    let tls = TlsConfig::builder()
+        .root_certs(RootCerts::new_with_certs(&authorities(ca)?))
+        .build();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .tls_config(tls)
+        .timeout_global(Some(TIMEOUT))
+        .max_redirects(0)
+        .build()
+        .into();
     let mut answer = agent
         .get(url)
         .header("Accept", ACCEPT)
         .call()
         .map_err(|error| format!("cannot be fetched: {error}"))?;
     if answer.status() != 200 {
-        return Err(format!("cannot be fetched: the server answered {}", answer.status()));
+        return Err(format!(
+            "cannot be fetched: the server answered {}",
+            answer.status()
+        ));
     }
     let mut bytes = Vec::new();
     let limit = MAX_TEXT_BYTES as u64 + 1;
@@ -62,7 +81,10 @@ fn fetch(url: &str, ca: Option<&Path>) -> Result<String, String> {
 /// Whom to trust: the authority that was named, else those of the system.
 fn authorities(ca: Option<&Path>) -> Result<Vec<Certificate<'static>>, String> {
     let paths: Vec<&Path> = ca.map_or_else(|| BUNDLES.iter().map(Path::new).collect(), |ca| vec![ca]);
-    let Some((path, pem)) = paths.iter().find_map(|path| Some((path, std::fs::read(path).ok()?))) else {
+    let Some((path, pem)) = paths
+        .iter()
+        .find_map(|path| Some((path, std::fs::read(path).ok()?)))
+    else {
         return match ca {
             Some(ca) => Err(format!("the authority {} cannot be read", ca.display())),
             None => Ok(Vec::new()),

@@ -116,7 +116,11 @@ impl Status {
             Form::Json => print(&(serde_json::to_string_pretty(&state)? + "\n"))?,
             Form::Text => print(&text(&state))?,
         }
-        let failed = if state.problems.is_empty() { Exit::Done } else { Exit::Failed };
+        let failed = if state.problems.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Failed
+        };
         if output == Form::Text {
             refuse(unplaced(state.problems), failed);
         }
@@ -136,11 +140,22 @@ fn state(node: &Node) -> State {
     let mut journals = Vec::new();
     match Journal::read(&node.root) {
         Ok(journal) => journals.extend(journal),
-        Err(error) => problems.push(Finding::error(Code::JOURNAL_DAMAGED, crate::journal::JOURNAL, "", crate::apply::chain(&error))),
+        Err(error) => problems.push(Finding::error(
+            Code::JOURNAL_DAMAGED,
+            crate::journal::JOURNAL,
+            "",
+            crate::apply::chain(&error),
+        )),
     }
     journals.extend(Journal::history(&node.root).unwrap_or_default());
-    let due = store::reboot_due(&node.root).ok().flatten().filter(|due| due.boot_id == node.boot_id);
-    problems.extend(due.as_ref().and_then(|due| reboot::overdue(due, Timestamp::now())));
+    let due = store::reboot_due(&node.root)
+        .ok()
+        .flatten()
+        .filter(|due| due.boot_id == node.boot_id);
+    problems.extend(
+        due.as_ref()
+            .and_then(|due| reboot::overdue(due, Timestamp::now())),
+    );
     State {
         schema_version: crate::converge::SCHEMA_VERSION,
         current,
@@ -180,24 +195,59 @@ fn line(journal: &Journal) -> Line {
 fn text(state: &State) -> String {
     let mut text = String::new();
     let mut say = |line: String| text.push_str(&(line + "\n"));
-    say(format!("current config: {}", state.current.as_deref().unwrap_or("none of ours")));
-    let others: Vec<_> = state.kept.iter().filter(|name| Some(*name) != state.current.as_ref()).cloned().collect();
+    say(format!(
+        "current config: {}",
+        state.current.as_deref().unwrap_or("none of ours")
+    ));
+    let others: Vec<_> = state
+        .kept
+        .iter()
+        .filter(|name| Some(*name) != state.current.as_ref())
+        .cloned()
+        .collect();
     if !others.is_empty() {
         say(format!("kept to go back to: {}", others.join(", ")));
     }
     if let Some(due) = &state.reboot_due {
-        say(format!("a reboot is due since {:.0}, for {}", due.since, due.config));
+        say(format!(
+            "a reboot is due since {:.0}, for {}",
+            due.since, due.config
+        ));
     }
     if let Some(trial) = &state.trial {
-        say(format!("on trial: {}, back to {} unless {} check(s) pass within {} s", trial.config, trial.before, trial.checks.len(), trial.within));
+        say(format!(
+            "on trial: {}, back to {} unless {} check(s) pass within {} s",
+            trial.config,
+            trial.before,
+            trial.checks.len(),
+            trial.within
+        ));
     }
-    if let Some(Verdict { config, confirmed: false, reason, at }) = &state.verdict {
-        say(format!("went back at {at:.0}, {config} was not confirmed: {reason}"));
+    if let Some(Verdict {
+        config,
+        confirmed: false,
+        reason,
+        at,
+    }) = &state.verdict
+    {
+        say(format!(
+            "went back at {at:.0}, {config} was not confirmed: {reason}"
+        ));
     }
     if let Some(holder) = &state.at_work {
         say(format!("at work: {holder}"));
     }
-    for Line { purpose, from, to, started, phase, acted, outcome, .. } in &state.transactions {
+    for Line {
+        purpose,
+        from,
+        to,
+        started,
+        phase,
+        acted,
+        outcome,
+        ..
+    } in &state.transactions
+    {
         let how = match outcome {
             Some(Outcome::Applied { .. }) => "applied".to_owned(),
             Some(Outcome::Undone { error }) => format!("undone: {error}"),
@@ -209,7 +259,11 @@ fn text(state: &State) -> String {
             Purpose::Rollback => "rollback",
             Purpose::NotConfirmed => "not confirmed, back",
         };
-        let from = if from.is_empty() { "the disk as it was" } else { from };
+        let from = if from.is_empty() {
+            "the disk as it was"
+        } else {
+            from
+        };
         say(format!("{started:.0} {purpose}: {from} -> {to}: {how}"));
         if !acted.is_empty() {
             say(format!("  did: {}", acted.join(", ")));
@@ -220,7 +274,13 @@ fn text(state: &State) -> String {
 
 impl Rollback {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
-        let Self { to, root, policy, reboot, output } = self;
+        let Self {
+            to,
+            root,
+            policy,
+            reboot,
+            output,
+        } = self;
         let policy = match rules::read(policy.as_deref()) {
             Ok(policy) => policy,
             Err(findings) => return Ok(refuse(findings, Exit::Refused)),
@@ -254,23 +314,44 @@ fn back(node: &Node, to: Option<&str>, policy: &Policy) -> Result<crate::converg
         None => before(node).map_err(one)?,
     };
     let config = store::kept(&node.root, &name).map_err(one)?;
-    converge(node, &lock, Wanted { config, policy, purpose: Purpose::Rollback, diffs: None })
+    converge(
+        node,
+        &lock,
+        Wanted {
+            config,
+            policy,
+            purpose: Purpose::Rollback,
+            diffs: None,
+        },
+    )
 }
 
 /// The config before the current one.
 fn before(node: &Node) -> Result<String, Finding> {
     let current = store::current(&node.root)?.and_then(|config| config.metadata.name);
-    let names = store::names(&node.root).map_err(|error| Finding::error(Code::NODE_UNREADABLE, store::CONFIGS, "", error.to_string()))?;
+    let names = store::names(&node.root)
+        .map_err(|error| Finding::error(Code::NODE_UNREADABLE, store::CONFIGS, "", error.to_string()))?;
     names
         .into_iter()
         .find(|name| Some(name) != current.as_ref())
-        .ok_or_else(|| Finding::error(Code::NO_SUCH_CONFIG, "rollback", "", "this node has had no other config"))
+        .ok_or_else(|| {
+            Finding::error(
+                Code::NO_SUCH_CONFIG,
+                "rollback",
+                "",
+                "this node has had no other config",
+            )
+        })
 }
 
 impl Recover {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { root, booting } = self;
-        let opened = if booting { Node::open_booting(&root) } else { Node::open(&root) };
+        let opened = if booting {
+            Node::open_booting(&root)
+        } else {
+            Node::open(&root)
+        };
         let node = match opened {
             Ok(node) => node,
             Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Failed)),
@@ -293,7 +374,11 @@ fn take_up(node: &Node, booting: bool) -> Result<(), Vec<Finding>> {
         && confirm::count_boot(node).map_err(one)?
         && let Some(trial) = confirm::trial(&node.root)
     {
-        confirm::go_back(node, &trial, format!("it was not confirmed in {} boots", trial.boots))?;
+        confirm::go_back(
+            node,
+            &trial,
+            format!("it was not confirmed in {} boots", trial.boots),
+        )?;
     }
     Ok(())
 }
@@ -301,10 +386,12 @@ fn take_up(node: &Node, booting: bool) -> Result<(), Vec<Finding>> {
 impl Confirm {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { root } = self;
-        let watched = Node::open(&root).map_err(|finding| vec![finding]).and_then(|node| {
-            reboot::settle(&node).map_err(|finding| vec![finding])?;
-            confirm::keep_watch(&node)
-        });
+        let watched = Node::open(&root)
+            .map_err(|finding| vec![finding])
+            .and_then(|node| {
+                reboot::settle(&node).map_err(|finding| vec![finding])?;
+                confirm::keep_watch(&node)
+            });
         Ok(match watched {
             Ok(()) => Exit::Done,
             Err(findings) => refuse(unplaced(findings), Exit::Failed),

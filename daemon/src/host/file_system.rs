@@ -42,7 +42,11 @@ impl Root {
             device: stat.st_dev,
             free_bytes: room.f_bavail.saturating_mul(room.f_frsize),
             // Some file systems make files as they go and count none.
-            free_files: if room.f_files == 0 { u64::MAX } else { room.f_favail },
+            free_files: if room.f_files == 0 {
+                u64::MAX
+            } else {
+                room.f_favail
+            },
             block: room.f_frsize.max(1),
             read_only: room.f_flag.contains(StatVfsMountFlags::RDONLY),
         })
@@ -55,7 +59,12 @@ impl Root {
         };
         let parent = path.parent().unwrap_or(Path::new("/"));
         let parent = self.open_plain(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
-        let stat = match fs::statx(&parent, name, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::BASIC_STATS | StatxFlags::MNT_ID) {
+        let stat = match fs::statx(
+            &parent,
+            name,
+            AtFlags::SYMLINK_NOFOLLOW,
+            StatxFlags::BASIC_STATS | StatxFlags::MNT_ID,
+        ) {
             Ok(stat) => stat,
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -197,6 +197,13 @@ impl Root {
         }
     }
 
+    /// shim
+    pub fn same_as(&self, path: &Path) -> io::Result<bool> {
+        let a = fs::fstat(&self.handle)?;
+        let b = fs::stat(path)?;
+        Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
+    }
+
     /// Whether anything is at `path`, a link at the path itself not followed.
     pub fn is_there(&self, path: &Path) -> io::Result<bool> {
         Ok(!matches!(self.look(path)?, Found::Missing))

@@ -49,7 +49,9 @@ pub fn set(text: &[u8], user: &str, password: Password<'_>, now: Timestamp) -> R
         let wanted = match password {
             Password::Hash(hash) => hash.as_bytes().to_vec(),
             Password::None => b"*".to_vec(),
-            Password::Locked if fields[HASH].starts_with(b"!") || fields[HASH] == b"*" => fields[HASH].to_vec(),
+            Password::Locked if fields[HASH].starts_with(b"!") || fields[HASH] == b"*" => {
+                fields[HASH].to_vec()
+            }
             Password::Locked => [b"!", fields[HASH]].concat(),
         };
         if wanted == fields[HASH] {
@@ -64,7 +66,11 @@ pub fn set(text: &[u8], user: &str, password: Password<'_>, now: Timestamp) -> R
             result.push(b'\n');
         }
     }
-    if found { Ok(result) } else { Err(ShadowError::NoSuchUser) }
+    if found {
+        Ok(result)
+    } else {
+        Err(ShadowError::NoSuchUser)
+    }
 }
 
 #[cfg(test)]
@@ -101,7 +107,11 @@ mod tests {
     #[test]
     fn what_would_break_the_file_is_refused() {
         for hash in ["a:b", "a\nroot::0", "a\0"] {
-            assert_eq!(after("core", Password::Hash(hash)), Err(ShadowError::NotAHash), "{hash:?}");
+            assert_eq!(
+                after("core", Password::Hash(hash)),
+                Err(ShadowError::NotAHash),
+                "{hash:?}"
+            );
         }
         assert_eq!(after("cor", Password::None), Err(ShadowError::NoSuchUser));
     }

@@ -20,7 +20,11 @@ impl Builder<'_> {
     /// The keys of a user as the desired config has them, none when it does not name the user.
     pub(super) fn ssh_keys(&mut self, user: &str) {
         let Some(known) = self.identity.users.get(user) else {
-            return self.warn(Code::UNKNOWN_USER, user, "is not on this node, so the SSH keys of the config are not written");
+            return self.warn(
+                Code::UNKNOWN_USER,
+                user,
+                "is not on this node, so the SSH keys of the config are not written",
+            );
         };
         let home = if user == "core" { CORE_HOME } else { &known.home };
         let (uid, gid) = (known.uid, known.gid);
@@ -28,13 +32,35 @@ impl Builder<'_> {
             return self.warn(Code::UNKNOWN_USER, user, format!("has no home directory of its own ({home:?}), so the SSH keys of the config are not written"));
         }
         let path: PathBuf = Path::new(home).join(KEYS);
-        let keys = self.input.desired.users.get(user).map(|user| user.keys.as_slice()).unwrap_or_default();
-        let bytes: Vec<u8> = keys.iter().flat_map(|key| [key.as_bytes(), b"\n"].concat()).collect();
+        let keys = self
+            .input
+            .desired
+            .users
+            .get(user)
+            .map(|user| user.keys.as_slice())
+            .unwrap_or_default();
+        let bytes: Vec<u8> = keys
+            .iter()
+            .flat_map(|key| [key.as_bytes(), b"\n"].concat())
+            .collect();
         if bytes.is_empty() && !self.is_there(&path) {
             return;
         }
-        let housing = Housing { mode: 0o700, uid, gid };
-        self.wishes.push((path, Wish::File { bytes, mode: 0o600, uid, gid }, housing));
+        let housing = Housing {
+            mode: 0o700,
+            uid,
+            gid,
+        };
+        self.wishes.push((
+            path,
+            Wish::File {
+                bytes,
+                mode: 0o600,
+                uid,
+                gid,
+            },
+            housing,
+        ));
     }
 
     /// The password hashes of users, all in one file.
@@ -44,25 +70,46 @@ impl Builder<'_> {
         }
         let (bytes, state) = match held(self.input.root, Path::new(SHADOW)) {
             Ok(Some((bytes, State::File(state)))) => (bytes, state),
-            Ok(_) => return self.refuse(Code::TARGET_TYPE, SHADOW, "is no file on this node, so no password can be set"),
+            Ok(_) => {
+                return self.refuse(
+                    Code::TARGET_TYPE,
+                    SHADOW,
+                    "is no file on this node, so no password can be set",
+                );
+            }
             Err(error) => return self.refuse(Code::NODE_UNREADABLE, SHADOW, error.to_string()),
         };
         let mut text = bytes;
         for user in users {
             let wanted = match self.input.desired.users.get(*user) {
                 None => shadow::Password::Locked,
-                Some(wanted) => wanted.password_hash.as_deref().map_or(shadow::Password::None, shadow::Password::Hash),
+                Some(wanted) => wanted
+                    .password_hash
+                    .as_deref()
+                    .map_or(shadow::Password::None, shadow::Password::Hash),
             };
             match shadow::set(&text, user, wanted, self.input.now) {
                 Ok(changed) => text = changed,
                 Err(shadow::ShadowError::NoSuchUser) => {
-                    self.warn(Code::UNKNOWN_USER, *user, "is not on this node, so the password hash of the config is not set");
+                    self.warn(
+                        Code::UNKNOWN_USER,
+                        *user,
+                        "is not on this node, so the password hash of the config is not set",
+                    );
                 }
                 Err(shadow::ShadowError::NotAHash) => {
                     self.refuse(Code::PASSWORD_HASH, *user, "the password hash holds a colon or a line break, which the file of hashes cannot hold");
                 }
             }
         }
-        self.wish(SHADOW.into(), Wish::File { bytes: text, mode: state.mode, uid: state.uid, gid: state.gid });
+        self.wish(
+            SHADOW.into(),
+            Wish::File {
+                bytes: text,
+                mode: state.mode,
+                uid: state.uid,
+                gid: state.gid,
+            },
+        );
     }
 }

@@ -62,7 +62,13 @@ impl Builder<'_> {
             .input
             .commands
             .vendor_owned(self.input.root, &paths)
-            .map_err(|error| vec![finding(Code::NODE_UNREADABLE, "packages", format!("cannot tell which files belong to packages of the host: {error:#}"))])?;
+            .map_err(|error| {
+                vec![finding(
+                    Code::NODE_UNREADABLE,
+                    "packages",
+                    format!("cannot tell which files belong to packages of the host: {error:#}"),
+                )]
+            })?;
         Ok(())
     }
 
@@ -83,7 +89,15 @@ impl Builder<'_> {
             self.keep_original(path);
         }
         let mode = wanted.mode & 0o7777;
-        self.wish(path.into(), Wish::File { bytes, mode, uid, gid });
+        self.wish(
+            path.into(),
+            Wish::File {
+                bytes,
+                mode,
+                uid,
+                gid,
+            },
+        );
     }
 
     /// Contents that root owns, in place of whatever is there.
@@ -91,7 +105,15 @@ impl Builder<'_> {
         if !self.input.current_has(path) {
             self.keep_original(path);
         }
-        self.wish(path.into(), Wish::File { bytes: contents.into(), mode: 0o644, uid: 0, gid: 0 });
+        self.wish(
+            path.into(),
+            Wish::File {
+                bytes: contents.into(),
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+            },
+        );
     }
 
     /// Numbers of an owner; unknown names are refused.
@@ -104,12 +126,20 @@ impl Builder<'_> {
             Id::Name(name) => name.clone(),
             Id::Number(_) => String::new(),
         };
-        let user = self.identity.users.get(&by_name(&owner.user)).map(|user| user.uid);
+        let user = self
+            .identity
+            .users
+            .get(&by_name(&owner.user))
+            .map(|user| user.uid);
         let group = self.identity.groups.get(&by_name(&owner.group)).copied();
         let (user, group) = (number(&owner.user, user), number(&owner.group, group));
         for (what, id, found) in [("user", &owner.user, user), ("group", &owner.group, group)] {
             if found.is_none() {
-                self.refuse(Code::UNKNOWN_OWNER, path, format!("is to belong to the {what} {id}, whom this node does not know"));
+                self.refuse(
+                    Code::UNKNOWN_OWNER,
+                    path,
+                    format!("is to belong to the {what} {id}, whom this node does not know"),
+                );
             }
         }
         Some((user?, group?))
@@ -123,12 +153,25 @@ impl Builder<'_> {
         }
         let there = held(self.input.root, Path::new(path)).ok().flatten();
         if let (Some((bytes, State::File(state))), true) = (there, self.vendor.contains(path)) {
-            let wish = Wish::File { bytes, mode: state.mode, uid: state.uid, gid: state.gid };
+            let wish = Wish::File {
+                bytes,
+                mode: state.mode,
+                uid: state.uid,
+                gid: state.gid,
+            };
             self.wish(original, wish);
             self.wish(stamp, Wish::Absent);
         } else {
             self.wish(original, Wish::Absent);
-            self.wish(stamp, Wish::File { bytes: Vec::new(), mode: 0o644, uid: 0, gid: 0 });
+            self.wish(
+                stamp,
+                Wish::File {
+                    bytes: Vec::new(),
+                    mode: 0o644,
+                    uid: 0,
+                    gid: 0,
+                },
+            );
         }
     }
 
@@ -144,7 +187,12 @@ impl Builder<'_> {
         } else if let Ok(Some((bytes, State::File(state)))) = held(self.input.root, &original) {
             self.wish(original, Wish::Absent);
             if self.vendor.contains(path) {
-                let wish = Wish::File { bytes, mode: state.mode, uid: state.uid, gid: state.gid };
+                let wish = Wish::File {
+                    bytes,
+                    mode: state.mode,
+                    uid: state.uid,
+                    gid: state.gid,
+                };
                 return self.wish(path.into(), wish);
             }
         }
@@ -172,14 +220,20 @@ impl super::Input<'_> {
 }
 
 fn has(layout: &machineconfig::Layout, path: &str) -> bool {
-    let below = Path::new(path).strip_prefix(UNIT_DIRECTORY).ok().and_then(Path::to_str);
+    let below = Path::new(path)
+        .strip_prefix(UNIT_DIRECTORY)
+        .ok()
+        .and_then(Path::to_str);
     let unit = below.is_some_and(|below| match below.split_once(".d/") {
         Some((unit, dropin)) => layout
             .units
             .get(unit)
             .and_then(|unit| unit.dropins.get(dropin))
             .is_some_and(Option::is_some),
-        None => layout.units.get(below).is_some_and(|unit| unit.contents.is_some() || unit.mask == Some(true)),
+        None => layout
+            .units
+            .get(below)
+            .is_some_and(|unit| unit.contents.is_some() || unit.mask == Some(true)),
     });
     unit || layout.files.contains_key(path)
 }

@@ -1,6 +1,6 @@
 //! From what is wanted to changes of real places: where each path is, what is there now, and whether it can be changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ pub(super) struct Placed {
     pub(super) directories: Vec<NewDirectory>,
     /// What is written to each file system, by device.
     pub(super) rooms: BTreeMap<u64, Room>,
+    /// Where the changes are.
+    places: BTreeSet<PathBuf>,
     /// Directories looked at already: where they are, and on what.
     known: BTreeMap<PathBuf, Home>,
 }
@@ -52,27 +54,51 @@ struct Home {
 
 impl Placed {
     /// Adds what is wanted at `path`; nothing if it is so already.
-    pub(super) fn add(&mut self, root: &Root, id: &str, path: &Path, wish: Wish, housing: Housing) -> Result<(), Finding> {
+    pub(super) fn add(
+        &mut self,
+        root: &Root,
+        id: &str,
+        path: &Path,
+        wish: Wish,
+        housing: Housing,
+    ) -> Result<(), Finding> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let name = path.file_name().ok_or_else(|| finding(Code::TARGET_TYPE, shown(path), "is no path of a file"))?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| finding(Code::TARGET_TYPE, shown(path), "is no path of a file"))?;
         let home = self.home(root, parent, &wish, housing, path)?;
         let Some(home) = home else { return Ok(()) };
         let place = home.path.join(name);
-        if self.changes.iter().any(|change| change.path == place) {
-            return Err(finding(Code::TARGET_TYPE, shown(path), format!("is the same as another path of the config, {}", place.display())));
+        if !self.places.insert(place.clone()) {
+            return Err(finding(
+                Code::TARGET_TYPE,
+                shown(path),
+                format!("is the same as another path of the config, {}", place.display()),
+            ));
         }
-        let (old, attributes) = if home.path == home.ground { now(root, path, &place)? } else { (State::Missing, Vec::new()) };
+        let (old, attributes) = if home.path == home.ground {
+            now(root, path, &place)?
+        } else {
+            (State::Missing, Vec::new())
+        };
         let (new, staged) = wanted(wish, attributes);
         if old == new {
             return Ok(());
         }
-        let room = self.rooms.get_mut(&home.device).expect("the home has been looked at");
+        let room = self
+            .rooms
+            .get_mut(&home.device)
+            .expect("the home has been looked at");
         if let Staged::File { bytes, .. } = &staged {
             room.bytes += (bytes.len() as u64).next_multiple_of(room.system.block);
             room.files += 1;
         }
         if room.system.read_only {
-            return Err(finding(Code::READ_ONLY, shown(path), "is on a file system that is mounted read-only"));
+            return Err(finding(
+                Code::READ_ONLY,
+                shown(path),
+                "is on a file system that is mounted read-only",
+            ));
         }
         let aside = home.path.join(aside_name(name, id));
         self.changes.push(change(place, aside, old, new));
@@ -81,30 +107,45 @@ impl Placed {
     }
 
     /// The directory of `path`; `None` when it is not there and need not be, since the path is to go.
-    fn home(&mut self, root: &Root, parent: &Path, wish: &Wish, housing: Housing, path: &Path) -> Result<Option<Home>, Finding> {
-        if let Some(home) = self.known.get(parent)
-            && (home.path == home.ground || !matches!(wish, Wish::Absent))
-        {
-            if home.path != home.ground {
-                self.make(&home.path.clone(), &home.ground.clone(), housing);
-            }
-            return Ok(Some(home.clone()));
-        }
-        let home = locate(root, parent, path)?;
+    fn home(
+        &mut self,
+        root: &Root,
+        parent: &Path,
+        wish: &Wish,
+        housing: Housing,
+        path: &Path,
+    ) -> Result<Option<Home>, Finding> {
+        let home = match self.known.get(parent) {
+            Some(home) => home.clone(),
+            None => self.look(root, parent, path)?,
+        };
         if home.path != home.ground {
             if matches!(wish, Wish::Absent) {
                 return Ok(None);
             }
             self.make(&home.path, &home.ground, housing);
         }
-        let unreadable = |error: std::io::Error| finding(Code::NODE_UNREADABLE, shown(&home.ground), error.to_string());
+        Ok(Some(home))
+    }
+
+    /// Looks at a directory for the first time.
+    fn look(&mut self, root: &Root, parent: &Path, path: &Path) -> Result<Home, Finding> {
+        let home = locate(root, parent, path)?;
         if !self.rooms.contains_key(&home.device) {
+            let unreadable = |error: std::io::Error| {
+                finding(Code::NODE_UNREADABLE, shown(&home.ground), error.to_string())
+            };
             let system = root.file_system(&home.ground).map_err(unreadable)?;
-            let room = Room { directory: home.ground.clone(), system, bytes: 0, files: 0 };
+            let room = Room {
+                directory: home.ground.clone(),
+                system,
+                bytes: 0,
+                files: 0,
+            };
             self.rooms.insert(home.device, room);
         }
         self.known.insert(parent.to_owned(), home.clone());
-        Ok(Some(home))
+        Ok(home)
     }
 
     /// Plans the directories between `ground` and `path`.
@@ -112,7 +153,8 @@ impl Placed {
         let missing: Vec<_> = path.ancestors().take_while(|above| *above != ground).collect();
         for directory in missing.into_iter().rev() {
             if !self.directories.iter().any(|planned| planned.path == directory) {
-                self.directories.push(new_directory(directory.to_owned(), housing));
+                self.directories
+                    .push(new_directory(directory.to_owned(), housing));
             }
         }
     }
@@ -144,49 +186,94 @@ fn locate(root: &Root, directory: &Path, path: &Path) -> Result<Home, Finding> {
         match root.real_directory(above) {
             Ok(Some(ground)) => break ground,
             Ok(None) if root.is_there(above).unwrap_or(true) => {
-                return Err(refuse(Code::PARENT_TYPE, format!("{} is a link that leads nowhere", above.display())));
+                return Err(refuse(
+                    Code::PARENT_TYPE,
+                    format!("{} is a link that leads nowhere", above.display()),
+                ));
             }
             Ok(None) => {
                 below.extend(above.file_name());
                 above = above.parent().unwrap_or(Path::new("/"));
             }
-            Err(error @ WayError::NoDirectory(_)) => return Err(refuse(Code::PARENT_TYPE, error.to_string())),
+            Err(error @ WayError::NoDirectory(_)) => {
+                return Err(refuse(Code::PARENT_TYPE, error.to_string()));
+            }
             Err(error @ (WayError::Out(_) | WayError::Untrusted(_))) => {
                 return Err(refuse(Code::TARGET_LEADS_OUT, error.to_string()));
             }
-            Err(error @ WayError::Unreadable(_)) => return Err(refuse(Code::NODE_UNREADABLE, error.to_string())),
+            Err(error @ WayError::Unreadable(_)) => {
+                return Err(refuse(Code::NODE_UNREADABLE, error.to_string()));
+            }
         }
     };
-    let system = root.file_system(&ground).map_err(|error| refuse(Code::NODE_UNREADABLE, error.to_string()))?;
-    let whole = below.into_iter().rev().fold(ground.clone(), |path, name| path.join(name));
-    Ok(Home { path: whole, ground, device: system.device })
+    let system = root
+        .file_system(&ground)
+        .map_err(|error| refuse(Code::NODE_UNREADABLE, error.to_string()))?;
+    let whole = below
+        .into_iter()
+        .rev()
+        .fold(ground.clone(), |path, name| path.join(name));
+    Ok(Home {
+        path: whole,
+        ground,
+        device: system.device,
+    })
 }
 
 /// What is at a place now, if it can be replaced, with its extended attributes.
 fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Vec<(String, Vec<u8>)>), Finding> {
     let unreadable = |error: std::io::Error| finding(Code::NODE_UNREADABLE, shown(path), error.to_string());
-    let refuse = |what: &str| Err(finding(Code::TARGET_TYPE, shown(path), format!("is a {what} on this node, and a config replaces only files and links")));
+    let refuse = |what: &str| {
+        Err(finding(
+            Code::TARGET_TYPE,
+            shown(path),
+            format!("is a {what} on this node, and a config replaces only files and links"),
+        ))
+    };
     let found = root.look(place).map_err(unreadable)?;
     let (state, attributes) = match found {
         Found::Missing => return Ok((State::Missing, Vec::new())),
         Found::Directory => return refuse("directory"),
         Found::Other(what) => return refuse(what),
-        Found::LeadsOut(_) => return Err(finding(Code::TARGET_LEADS_OUT, shown(path), "leads out of the root")),
+        Found::LeadsOut(_) => {
+            return Err(finding(
+                Code::TARGET_LEADS_OUT,
+                shown(path),
+                "leads out of the root",
+            ));
+        }
         Found::Symlink { target, .. } => (State::Link { target }, Vec::new()),
         Found::File(file) => {
             let attributes = file.attributes().map_err(unreadable)?;
-            let traits = Traits { mode: file.mode, uid: file.uid, gid: file.gid, attributes: Vec::new() };
-            let state = match file.read(ignition::contents::MAX_INFLATED as u64).map_err(unreadable)? {
+            let traits = Traits {
+                mode: file.mode,
+                uid: file.uid,
+                gid: file.gid,
+                attributes: Vec::new(),
+            };
+            let state = match file
+                .read(ignition::contents::MAX_INFLATED as u64)
+                .map_err(unreadable)?
+            {
                 Some(bytes) => Some(State::file(&bytes, &traits)),
-                None => State::at(root, place).map_err(|error| finding(Code::NODE_UNREADABLE, shown(path), error.to_string()))?,
+                None => State::at(root, place)
+                    .map_err(|error| finding(Code::NODE_UNREADABLE, shown(path), error.to_string()))?,
             };
             (state.unwrap_or(State::Missing), attributes)
         }
     };
     match root.fixed(place).map_err(unreadable)? {
         None => Ok((state, attributes)),
-        Some(Fixed::MountPoint) => Err(finding(Code::TARGET_MOUNT_POINT, shown(path), "is a mount point, so no other file can take its place")),
-        Some(Fixed::Immutable) => Err(finding(Code::TARGET_IMMUTABLE, shown(path), "is marked immutable or append-only, so no other file can take its place")),
+        Some(Fixed::MountPoint) => Err(finding(
+            Code::TARGET_MOUNT_POINT,
+            shown(path),
+            "is a mount point, so no other file can take its place",
+        )),
+        Some(Fixed::Immutable) => Err(finding(
+            Code::TARGET_IMMUTABLE,
+            shown(path),
+            "is marked immutable or append-only, so no other file can take its place",
+        )),
     }
 }
 
@@ -194,9 +281,28 @@ fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Vec<(String, Ve
 fn wanted(wish: Wish, attributes: Vec<(String, Vec<u8>)>) -> (State, Staged) {
     match wish {
         Wish::Absent => (State::Missing, Staged::Nothing),
-        Wish::Link { target } => (State::Link { target: target.clone() }, Staged::Link { target, uid: 0, gid: 0 }),
-        Wish::File { bytes, mode, uid, gid } => {
-            let traits = Traits { mode, uid, gid, attributes };
+        Wish::Link { target } => (
+            State::Link {
+                target: target.clone(),
+            },
+            Staged::Link {
+                target,
+                uid: 0,
+                gid: 0,
+            },
+        ),
+        Wish::File {
+            bytes,
+            mode,
+            uid,
+            gid,
+        } => {
+            let traits = Traits {
+                mode,
+                uid,
+                gid,
+                attributes,
+            };
             (State::file(&bytes, &traits), Staged::File { bytes, traits })
         }
     }

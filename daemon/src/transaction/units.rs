@@ -28,7 +28,14 @@ impl Builder<'_> {
     /// A drop-in that is added, changed or removed.
     pub(super) fn dropin(&mut self, unit: &str, name: &str) {
         let path = format!("{UNIT_DIRECTORY}/{unit}.d/{name}");
-        let wanted = self.input.desired.units.get(unit).and_then(|unit| unit.dropins.get(name)).cloned().flatten();
+        let wanted = self
+            .input
+            .desired
+            .units
+            .get(unit)
+            .and_then(|unit| unit.dropins.get(name))
+            .cloned()
+            .flatten();
         match wanted {
             Some(contents) => self.text(&path, &contents),
             None => self.let_go(&path),
@@ -43,11 +50,21 @@ impl Builder<'_> {
         }
         let root = self.input.root;
         let read = || -> std::io::Result<Sides<'_>> {
-            Ok(Sides { before: Units::read(root)?, after: Units::read(root)?, presets: Presets::read(root)? })
+            Ok(Sides {
+                before: Units::read(root)?,
+                after: Units::read(root)?,
+                presets: Presets::read(root)?,
+            })
         };
         let mut sides = match read() {
             Ok(sides) => sides,
-            Err(error) => return self.findings.push(finding(Code::NODE_UNREADABLE, UNIT_DIRECTORY, format!("the units cannot be read: {error}"))),
+            Err(error) => {
+                return self.findings.push(finding(
+                    Code::NODE_UNREADABLE,
+                    UNIT_DIRECTORY,
+                    format!("the units cannot be read: {error}"),
+                ));
+            }
         };
         for name in names {
             if let Err(error) = self.unit(&mut sides, name) {
@@ -71,7 +88,13 @@ impl Builder<'_> {
     }
 
     /// The unit's own file, or the link that masks it.
-    fn unit_file(&mut self, sides: &mut Sides<'_>, name: &str, old: &WantedUnit, new: &WantedUnit) -> Result<(), ChangeError> {
+    fn unit_file(
+        &mut self,
+        sides: &mut Sides<'_>,
+        name: &str,
+        old: &WantedUnit,
+        new: &WantedUnit,
+    ) -> Result<(), ChangeError> {
         let path = format!("{UNIT_DIRECTORY}/{name}");
         let had = old.brings_file() || old.mask == Some(true);
         if new.mask == Some(true) {
@@ -79,7 +102,10 @@ impl Builder<'_> {
                 self.keep_original(&path);
             }
             self.wish(path.clone().into(), Wish::Link { target: MASK.into() });
-            sides.after.with_links(&[LinkChange { path: path.into(), want: Some(MASK.into()) }])?;
+            sides.after.with_links(&[LinkChange {
+                path: path.into(),
+                want: Some(MASK.into()),
+            }])?;
         } else if let Some(contents) = &new.contents {
             self.text(&path, contents);
             sides.after.with_unit(name, Some(contents))?;
@@ -97,7 +123,12 @@ impl Builder<'_> {
     }
 
     /// Whether the unit is pulled in: as the config says, or else as the presets of the host do.
-    fn enablement(&mut self, sides: &mut Sides<'_>, name: &str, new: Option<&WantedUnit>) -> Result<(), ChangeError> {
+    fn enablement(
+        &mut self,
+        sides: &mut Sides<'_>,
+        name: &str,
+        new: Option<&WantedUnit>,
+    ) -> Result<(), ChangeError> {
         let masked = new.is_some_and(|new| new.mask == Some(true));
         let brings_file = new.is_some_and(WantedUnit::brings_file);
         let links = match new.and_then(|new| new.enabled) {
@@ -112,7 +143,11 @@ impl Builder<'_> {
             (Err(ChangeError::NotFound { .. }), _) if !brings_file => return Ok(()),
             // Presets are a wish of the host, and the reference only logs when one cannot be met.
             (Err(error), None) => {
-                self.warn(Code::UNIT_ENABLEMENT, format!("unit {name}"), crate::apply::chain(&error));
+                self.warn(
+                    Code::UNIT_ENABLEMENT,
+                    format!("unit {name}"),
+                    crate::apply::chain(&error),
+                );
                 return Ok(());
             }
             (Err(error), Some(_)) => return Err(error),
@@ -127,7 +162,9 @@ impl Builder<'_> {
             self.warn(Code::UNIT_ENABLEMENT, "units", warning.to_string());
         }
         for LinkChange { path, want } in links.changes {
-            let below = path.parent().filter(|parent| *parent != Path::new(UNIT_DIRECTORY));
+            let below = path
+                .parent()
+                .filter(|parent| *parent != Path::new(UNIT_DIRECTORY));
             self.prune.extend(below.map(PathBuf::from));
             self.wish(path, want.map_or(Wish::Absent, |target| Wish::Link { target }));
         }

@@ -6,9 +6,9 @@ use crds::MachineConfig;
 use ignition::Config;
 use serde_json::Value;
 
-use crate::Provenance;
 use crate::provenance::Part;
 use crate::wanted::WantedFile;
+use crate::{Provenance, RenderedConfig};
 
 /// Where units are written.
 const UNIT_DIRECTORY: &str = "/etc/systemd/system";
@@ -126,6 +126,17 @@ impl Expectation {
         expectation.add_units(&parsed.config, spec2);
         expectation.add_ssh_keys(&parsed.config);
         Ok(expectation)
+    }
+
+    /// What a rendered config demands of the disk.
+    ///
+    /// # Panics
+    ///
+    /// Never: the config has been read already.
+    #[must_use]
+    pub fn of(config: &RenderedConfig) -> Self {
+        Self::from_ignition(&config.name, config.ignition.value())
+            .expect("a RenderedConfig holds an Ignition config that was read")
     }
 
     /// Notes which MachineConfig brought what.

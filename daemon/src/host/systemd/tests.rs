@@ -203,7 +203,13 @@ fn a_unit_that_systemd_starts_again_and_again_has_failed() {
     for moments in [
         &[waiting][..],
         &[RUNNING, waiting],
-        &[Moment { restarts: 4, ..RUNNING }, again],
+        &[
+            Moment {
+                restarts: 4,
+                ..RUNNING
+            },
+            again,
+        ],
     ] {
         let (_fake, systemd) = Fake::start(with_moments(moments));
         let failed = systemd.restart("a.service").unwrap_err();
@@ -283,7 +289,14 @@ fn a_queued_job_is_not_waited_for() {
 #[test]
 fn what_is_no_name_of_a_unit_never_goes_out() {
     let (fake, systemd) = Fake::start(Script::default());
-    for name in ["", "a", "../a.service", "a b.service", "a/b.service", "a.service\n"] {
+    for name in [
+        "",
+        "a",
+        "../a.service",
+        "a b.service",
+        "a/b.service",
+        "a.service\n",
+    ] {
         assert!(systemd.restart(name).is_err(), "{name}");
         assert!(systemd.state(name).is_err(), "{name}");
         for change in [

@@ -169,7 +169,8 @@ impl Fake {
         let lock = self.lock.lock().unwrap();
         let lock = lock.as_ref().unwrap();
         lock.set_nonblocking(true).unwrap();
-        let held = matches!((&*lock).read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
+        let held =
+            matches!((&*lock).read(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
         lock.set_nonblocking(false).unwrap();
         held
     }
@@ -240,7 +241,11 @@ impl Manager {
         let unit = name.to_owned();
         match job {
             Job::Ends(result) | Job::EndsAfter(_, result) => {
-                let others = if let Job::EndsAfter(count, _) = job { count } else { 0 };
+                let others = if let Job::EndsAfter(count, _) = job {
+                    count
+                } else {
+                    0
+                };
                 noise(&later, others).await;
                 tokio::spawn(async move {
                     let job = path("/org/freedesktop/systemd1/job/7");

@@ -1,0 +1,217 @@
+//! `start --once-from` and `firstboot-complete-machineconfig`: a node without a cluster, or before it (MCO daemon 1.6, 1.7).
+
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use machineconfig::finding::Located;
+use machineconfig::{Code, Finding, Policy};
+
+use super::answer::{Form, refuse, unplaced};
+use super::{Exit, apply, fetch, message};
+use crate::converge::{Ending, Report, Wanted, converge};
+use crate::journal::Purpose;
+use crate::node::Node;
+use crate::source::{self, Source};
+use crate::{reboot, store};
+
+/// Where the server lays the config of the first boot.
+const ENCAPSULATED: &str = "/etc/ignition-machine-config-encapsulated.json";
+/// What it is called when it is done; that disables the unit that runs this (MCO daemon 1.6).
+const DONE: &str = "/etc/ignition-machine-config-encapsulated.json.bak";
+/// Between attempts at a first boot, which never gives up: nobody is there yet who could.
+const RETRY: Duration = Duration::from_mins(1);
+
+/// Keep this node at its config
+#[derive(Debug, clap::Args)]
+pub(crate) struct Start {
+    /// Bring the node to this config once and end: a rendered MachineConfig or an Ignition config, in a file or at an http(s) URL
+    #[arg(long, value_name = "FILE|URL", required = true)]
+    once_from: String,
+    /// Certificate authority to trust when the config is fetched, as PEM; without it those of this system
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Root of the node
+    #[arg(long, value_name = "DIR", default_value = "/rootfs")]
+    root_mount: PathBuf,
+    /// Leave a reboot that the plan needs to somebody else
+    #[arg(long)]
+    skip_reboot: bool,
+    /// Name of the node; taken for the reference's sake
+    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    node_name: Option<String>,
+}
+
+/// Complete the first boot of a machine that a server has provisioned
+#[derive(Debug, clap::Args)]
+pub(crate) struct FirstBoot {
+    /// Root of the node
+    #[arg(long, value_name = "DIR", default_value = "/rootfs")]
+    root_mount: PathBuf,
+    /// Keep the names of network interfaces across an upgrade; there is nothing to do on hosts without nmstatectl
+    #[arg(long)]
+    persist_nics: bool,
+    /// The config that the server has laid down
+    #[arg(long, value_name = "FILE", default_value = ENCAPSULATED)]
+    machineconfig_file: PathBuf,
+}
+
+impl Start {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let Self {
+            once_from,
+            ca,
+            root_mount,
+            skip_reboot,
+            node_name: _,
+        } = self;
+        let source = if fetch::is_url(&once_from) {
+            fetch::read(&once_from, ca.as_deref())
+        } else {
+            source::read(once_from.as_ref())
+        };
+        let done = source
+            .and_then(|source| once(&root_mount, source).map_err(|findings| unplaced(findings).collect()));
+        let (node, report) = match done {
+            Ok(done) => done,
+            Err(findings) => return Ok(refuse(findings, Exit::Refused)),
+        };
+        let exit = apply::show(&report, Form::Text)?;
+        if exit == Exit::RebootDue && !skip_reboot {
+            return Ok(match reboot::request(&node) {
+                Ok(()) => Exit::Done,
+                Err(finding) => refuse(unplaced([finding]), Exit::Failed),
+            });
+        }
+        // As the reference: that a reboot is left to others is what was asked for.
+        Ok(if exit == Exit::RebootDue { Exit::Done } else { exit })
+    }
+}
+
+fn once(root: &Path, source: Source) -> Result<(Node, Report), Vec<Finding>> {
+    let node = Node::open(root).map_err(|finding| vec![finding])?;
+    let report = {
+        let lock = node.lock("once-from").map_err(|finding| vec![finding])?;
+        let policy = Policy::default();
+        let wanted = Wanted {
+            config: source.config,
+            policy: &policy,
+            purpose: Purpose::Apply,
+            diffs: None,
+        };
+        let report = converge(&node, &lock, wanted)?;
+        if report.ending == Ending::Applied || report.ending == Ending::Unchanged {
+            // The config of a first boot is done with once another is on the node (MCO daemon 1.7).
+            forget(&node)?;
+        }
+        report
+    };
+    Ok((node, report))
+}
+
+fn forget(node: &Node) -> Result<(), Vec<Finding>> {
+    store::remove(&node.root, ENCAPSULATED).map_err(|failed| {
+        vec![Finding::error(
+            Code::RECORD_FAILED,
+            ENCAPSULATED,
+            "",
+            crate::apply::chain(&failed),
+        )]
+    })
+}
+
+impl FirstBoot {
+    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+        let Self {
+            root_mount,
+            persist_nics,
+            machineconfig_file,
+        } = self;
+        if persist_nics {
+            return Ok(nics(&root_mount));
+        }
+        loop {
+            match complete(&root_mount, &machineconfig_file) {
+                Ok(exit) => return Ok(exit),
+                // The reference's unit relies on it: the machine waits for its config, however long that takes.
+                Err(findings) => refuse(findings, Exit::Failed),
+            };
+            message("trying again in a minute\n");
+            thread::sleep(RETRY);
+        }
+    }
+}
+
+/// Names of interfaces are kept by nmstatectl, where the host's image has it.
+fn nics(root: &Path) -> Exit {
+    let node = match Node::open_to_look(root) {
+        Ok(node) => node,
+        Err(finding) => return refuse(unplaced([finding]), Exit::Failed),
+    };
+    if node
+        .root
+        .is_there(Path::new("/usr/bin/nmstatectl"))
+        .unwrap_or(false)
+    {
+        let ran = node.commands.run("nmstatectl", &["persist-nic-names"]);
+        if let Err(error) = ran {
+            let finding = Finding::error(
+                Code::NODE_UNREADABLE,
+                "nmstatectl",
+                "",
+                crate::apply::chain(&error),
+            );
+            return refuse(unplaced([finding]), Exit::Failed);
+        }
+    }
+    Exit::Done
+}
+
+/// The config of the first boot has no files: Ignition has written them. What is left is the operating system (MCO daemon 1.6).
+fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
+    let tell = |finding| unplaced([finding]).collect::<Vec<_>>();
+    let node = Node::open(root).map_err(tell)?;
+    let path = node.path.join(file.strip_prefix("/").unwrap_or(file));
+    let source = source::read(&path)?;
+    let _lock = node.lock("firstboot").map_err(tell)?;
+    let missing = node
+        .os
+        .missing(&node.commands, &node.root, &source.config.spec)
+        .map_err(|error| {
+            tell(Finding::error(
+                Code::NODE_UNREADABLE,
+                node.path.to_string_lossy(),
+                "",
+                format!("the operating system cannot be asked what it runs: {error:#}"),
+            ))
+        })?;
+    if !missing.is_empty() {
+        let message = format!("wants {}, which this version does not change", missing.join(", "));
+        return Err(tell(Finding::error(
+            Code::OS_CHANGE,
+            format!("MachineConfig/{}", source.name),
+            "",
+            message,
+        )));
+    }
+    // Its name says that this is done; nothing is left to reboot for.
+    let failed = |failed: crate::host::write::Failed| {
+        tell(Finding::error(
+            Code::RECORD_FAILED,
+            ENCAPSULATED,
+            "",
+            crate::apply::chain(&failed),
+        ))
+    };
+    if file == Path::new(ENCAPSULATED) {
+        crate::host::Writer::new(&node.root)
+            .rename(
+                Path::new(ENCAPSULATED),
+                Path::new(DONE),
+                crate::host::Rename::Over,
+            )
+            .map_err(failed)?;
+    }
+    message("the first boot is complete, no reboot is needed\n");
+    Ok(Exit::Done)
+}
