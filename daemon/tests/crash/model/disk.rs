@@ -261,8 +261,9 @@ impl Disk {
     fn put(&mut self, put: &Put) {
         let Body::Directory(names) = &mut self.change(put.directory).body else {
             panic!(
-                "inode {} is no directory, so {:?} cannot be in it",
-                put.directory, put.name
+                "inode {} is no directory, so {} cannot be in it",
+                put.directory,
+                put.name.display()
             );
         };
         match put.holds {
