@@ -243,11 +243,6 @@ impl Disk {
             Effect::Owner { inode, uid, gid } => {
                 let inode = self.change(*inode);
                 (inode.uid, inode.gid) = (*uid, *gid);
-                if let Body::File(_) = inode.body {
-                    // A file that is given away runs as nobody else's any more.
-                    let group = if inode.mode & 0o010 == 0 { 0 } else { 0o2000 };
-                    inode.mode &= !(0o4000 | group);
-                }
             }
             Effect::Mode { inode, mode } => self.change(*inode).mode = *mode,
             Effect::Attribute { inode, name, value } => {
