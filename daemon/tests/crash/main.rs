@@ -7,4 +7,5 @@
 
 mod model;
 mod programs;
+mod random;
 mod taps;

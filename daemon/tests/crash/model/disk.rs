@@ -114,13 +114,14 @@ impl Disk {
 
     /// What can be reached by a name.
     pub(super) fn tree(&self) -> Tree {
-        let mut tree = Tree::new();
+        let mut nodes = Vec::with_capacity(self.inodes.len());
+        // Taken from the end, so that paths come in order and the tree need not be sorted.
         let mut left = vec![(PathBuf::from("/"), ROOT)];
         while let Some((path, id)) = left.pop() {
             let inode = &self.inodes[id];
             let kind = match &inode.body {
                 Body::Directory(names) => {
-                    left.extend(names.iter().map(|(name, id)| (path.join(name), *id)));
+                    left.extend(names.iter().rev().map(|(name, id)| (path.join(name), *id)));
                     Kind::Directory
                 }
                 Body::File(contents) => Kind::File(contents.clone()),
@@ -133,9 +134,9 @@ impl Disk {
                 gid: inode.gid,
                 attributes: inode.attributes.clone(),
             };
-            tree.insert(path, node);
+            nodes.push((path, node));
         }
-        tree
+        nodes.into_iter().collect()
     }
 
     /// How many inodes there ever were.

@@ -20,7 +20,7 @@ const SHOWN: usize = 60;
 const MAX_ATTRIBUTES: usize = 64 << 10;
 
 /// Paths, absolute beneath the root, and what they hold. The root itself is there as `/`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tree {
     nodes: BTreeMap<PathBuf, Node>,
 }
@@ -189,7 +189,11 @@ impl Tree {
     /// A number that two different trees do not share, but for a chance of one in 2^64.
     pub(crate) fn digest(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
+        for (path, node) in &self.nodes {
+            // Not the path itself, which is taken apart for that.
+            path.as_os_str().hash(&mut hasher);
+            node.hash(&mut hasher);
+        }
         hasher.finish()
     }
 
@@ -274,6 +278,14 @@ impl Tree {
             };
         }
         lines
+    }
+}
+
+impl FromIterator<(PathBuf, Node)> for Tree {
+    fn from_iter<T: IntoIterator<Item = (PathBuf, Node)>>(nodes: T) -> Self {
+        Self {
+            nodes: nodes.into_iter().collect(),
+        }
     }
 }
 
