@@ -1,0 +1,11 @@
+//! What a crash leaves: a model of the disk after a power cut, and the programs that are held against it.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test an unwrap is an assertion, in its helpers too"
+)]
+
+mod model;
+mod programs;
+mod random;
+mod taps;
