@@ -20,7 +20,7 @@ use crate::transaction::{Staged, Transaction};
 /// Times that an undoing is tried before it is left to recovery.
 const UNDO_ATTEMPTS: u32 = 3;
 /// Wait between two of them: long enough for a passing shortage to pass.
-const UNDO_PAUSE: Duration = Duration::from_millis(200);
+const UNDO_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a transaction did not end with the new config.
 #[derive(Debug, thiserror::Error)]
@@ -290,7 +290,7 @@ pub(crate) fn close(root: &Root, journal: &mut Journal, outcome: Outcome) -> Out
         outcome: outcome.clone(),
         at: Timestamp::now(),
     };
-    let tidied = attempts(|| journal.note(&mut writer, event.clone(), true))
+    let tidied = attempts(|| journal.note(&mut writer, event.clone(), false))
         .and_then(|()| attempts(|| tidy(root, journal)));
     if let Err(error) = tidied {
         tracing_line(&format!(
@@ -316,6 +316,8 @@ pub(crate) fn tidy(root: &Root, journal: &Journal) -> Result<(), Failed> {
             remove_directories(&mut writer, &journal.begin)?
         }
     }
+    // Filed away while what it was to remove comes back after a power cut, it would be forgotten.
+    sync(&mut writer, &journal.begin)?;
     journal.file_away(root, &mut writer)
 }
 

@@ -173,73 +173,64 @@ impl Change {
     }
 
     /// As [`Change::publish`], unless that is done already: after a crash nobody knows.
+    ///
+    /// Nothing beside the path means that it was done, and tidied up: what was staged is durable by then and goes only by being
+    /// put in place. What has come to the path since is somebody else's.
     pub fn finish(&self, root: &Root, writer: &mut Writer<'_>) -> Result<(), ChangeError> {
         let there = State::at(root, &self.path)?;
         let beside = State::at(root, &self.aside)?;
         let done = match &self.new {
-            // Set aside; what has come to the path since is somebody else's.
             State::Missing => there == Some(State::Missing) || beside != Some(State::Missing),
-            State::File(_) | State::Link { .. } => there.as_ref() == Some(&self.new),
+            State::File(_) | State::Link { .. } => {
+                there.as_ref() == Some(&self.new) || beside == Some(State::Missing)
+            }
         };
         if done {
             return Ok(());
         }
-        if self.new != State::Missing && beside.as_ref() != Some(&self.new) {
-            return Err(ChangeError::Lost {
-                path: self.path.clone(),
-            });
+        if self.new == State::Missing {
+            return Ok(writer.rename(&self.path, &self.aside, Rename::IfAbsent)?);
         }
-        // Something has come to a path that was free: it is set aside too, since the config says what is here.
-        if self.old == State::Missing && there != Some(State::Missing) {
-            return Ok(writer.rename(&self.aside, &self.path, Rename::Exchange)?);
+        if beside.as_ref() != Some(&self.new) {
+            return Err(self.lost());
         }
-        if self.old != State::Missing && there == Some(State::Missing) {
-            return Ok(writer.rename(&self.aside, &self.path, Rename::IfAbsent)?);
-        }
-        Ok(self.publish(writer)?)
+        // Whatever is at the path by now is set aside: the config says what is to be there.
+        let how = match there {
+            Some(State::Missing) => Rename::IfAbsent,
+            Some(State::File(_) | State::Link { .. }) | None => Rename::Exchange,
+        };
+        Ok(writer.rename(&self.aside, &self.path, how)?)
     }
 
-    /// Puts the old state back in place, unless it is.
+    /// Puts the old state back in place, unless it is. Nothing beside the path means the same as for [`Change::finish`].
     pub fn undo(&self, root: &Root, writer: &mut Writer<'_>) -> Result<(), ChangeError> {
         let there = State::at(root, &self.path)?;
         let beside = State::at(root, &self.aside)?;
-        match (&self.old, &self.new) {
-            (State::Missing, new) => {
-                if there.as_ref() == Some(new) {
-                    writer.rename(
-                        &self.path,
-                        &self.aside,
-                        if beside == Some(State::Missing) {
-                            Rename::IfAbsent
-                        } else {
-                            Rename::Over
-                        },
-                    )?;
-                }
+        if self.old == State::Missing {
+            if there.as_ref() == Some(&self.new) {
+                writer.rename(&self.path, &self.aside, Rename::Over)?;
             }
-            (old, State::Missing) => {
-                if beside.as_ref() == Some(old) && there == Some(State::Missing) {
-                    writer.rename(&self.aside, &self.path, Rename::IfAbsent)?;
-                }
-            }
-            (old, _) => {
-                if there.as_ref() == Some(old) {
-                    return Ok(());
-                }
-                if beside.as_ref() != Some(old) {
-                    return Err(ChangeError::Lost {
-                        path: self.path.clone(),
-                    });
-                }
-                let how = if there == Some(State::Missing) {
-                    Rename::IfAbsent
-                } else {
-                    Rename::Exchange
-                };
-                writer.rename(&self.aside, &self.path, how)?;
-            }
+            return Ok(());
         }
-        Ok(())
+        if there.as_ref() == Some(&self.old) || beside == Some(State::Missing) {
+            return Ok(());
+        }
+        if beside.as_ref() != Some(&self.old) {
+            return Err(self.lost());
+        }
+        let how = match (&self.new, there) {
+            (_, Some(State::Missing)) => Rename::IfAbsent,
+            // Somebody has put something where the old one was taken away: it stays.
+            (State::Missing, _) => return Ok(()),
+            (State::File(_) | State::Link { .. }, _) => Rename::Exchange,
+        };
+        Ok(writer.rename(&self.aside, &self.path, how)?)
+    }
+
+    fn lost(&self) -> ChangeError {
+        ChangeError::Lost {
+            path: self.path.clone(),
+        }
     }
 
     /// Removes what is kept beside the path, the transaction being over one way or the other.

@@ -33,7 +33,8 @@ const NEXT: &str = "/run/machine-config/generation.new";
 
 /// Longest text that is read of [`LOCK`] and [`GENERATION`], in bytes: a number, or a few words.
 const MAX_BYTES: u64 = 4096;
-/// How often a holder that has not said yet who it is is asked again. It does so in its next few system calls.
+/// How often a lock that is held is asked for again. Its holder says who it is in its next few system calls, and one that ends while it
+/// starts a program leaves the lock to that for a moment.
 const ASKED: u32 = 20;
 /// How long between two askings.
 const BETWEEN: Duration = Duration::from_millis(5);
@@ -107,7 +108,7 @@ impl<'a> Lock<'a> {
             }
             let holder = holder(root);
             asked += 1;
-            if holder.is_some() || asked == ASKED {
+            if asked == ASKED {
                 return Err(LockError::Held(holder));
             }
             thread::sleep(BETWEEN);

@@ -5,7 +5,11 @@
     reason = "in a test an unwrap is an assertion, in its helpers too"
 )]
 
+mod engine;
 mod model;
+#[path = "../apply/node.rs"]
+#[allow(dead_code, reason = "the tests of applying use more of it")]
+mod node;
 mod programs;
 mod random;
 mod taps;
