@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::host::command::launcher;
 use crate::verify;
 
 /// How a command ended. One enumeration for all commands, so that a script can tell drift from failures, wrong flags
@@ -18,6 +19,8 @@ pub enum Exit {
     Failed = 1,
     /// `verify`: the disk differs from the config.
     Drift = 2,
+    /// `in-root`: the program could not be started.
+    NotStarted = launcher::NOT_STARTED as isize,
 }
 
 /// Keeps one node at its rendered config.
@@ -38,6 +41,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(verify::Args),
+    #[command(name = launcher::NAME, hide = true)]
+    InRoot(launcher::Args),
     /// Print the version
     Version,
 }
@@ -58,6 +63,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let result = match command {
         Command::Verify(args) => args.run(),
+        Command::InRoot(args) => {
+            message(&args.run());
+            Ok(Exit::NotStarted)
+        }
         Command::Version => {
             print(&format!("machine-config-daemon {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }

@@ -1,9 +1,12 @@
 //! The node as seen from outside: its files beneath one directory handle, its users, its units,
 //! its systemd.
 
+pub mod boot;
+pub mod command;
 pub mod enablement;
 pub mod identity;
 mod links;
+pub mod os;
 pub mod preset;
 pub mod root;
 pub mod systemd;
@@ -11,6 +14,8 @@ mod unit_file;
 mod unit_name;
 pub mod write;
 
+pub use command::Commands;
+pub use os::Os;
 pub use root::{Found, OpenFile, Root};
 pub use systemd::Systemd;
 pub use write::{Op, Rename, Tap, Traits, Writer};
