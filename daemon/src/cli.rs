@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::host::command::launcher;
 use crate::verify;
 
 pub(crate) mod answer;
@@ -28,6 +29,8 @@ pub enum Exit {
     RebootDue,
     /// `apply`: refused, nothing was touched.
     Refused,
+    /// `in-root`: the program could not be started.
+    NotStarted,
 }
 
 /// Keeps one node at its rendered config.
@@ -59,6 +62,8 @@ enum Command {
     Start(once::Start),
     #[command(name = "firstboot-complete-machineconfig")]
     FirstBoot(once::FirstBoot),
+    #[command(name = launcher::NAME, hide = true)]
+    InRoot(launcher::Args),
     /// Print the version
     Version,
 }
@@ -87,6 +92,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Confirm(args) => args.run(),
         Command::Start(args) => args.run(),
         Command::FirstBoot(args) => args.run(),
+        Command::InRoot(args) => {
+            message(&args.run());
+            Ok(Exit::NotStarted)
+        }
         Command::Version => {
             print(&format!("machine-config-daemon {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }
@@ -121,6 +130,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Drift | Exit::RebootDue => 2,
             Exit::Refused => 4,
+            Exit::NotStarted => launcher::NOT_STARTED,
         })
     }
 }

@@ -19,5 +19,7 @@ pub mod write;
 
 pub use lock::{Holder, Lock, LockError, Standing};
 pub use root::{Found, OpenFile, Root, WayError};
+pub use command::Commands;
+pub use os::Os;
 pub use systemd::Systemd;
 pub use write::{Op, Rename, Tap, Traits, Writer};

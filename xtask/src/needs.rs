@@ -11,12 +11,13 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::{cache_dir, root, run};
 
 /// Debian packages the tests use, and how their presence is seen.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 6] = [
     ("ignition", "/usr/lib/dracut/modules.d/30ignition/ignition"),
     ("libblkid-dev", "/usr/include/blkid/blkid.h"),
     ("gcc", "/usr/bin/gcc"),
     ("passwd", "/usr/sbin/useradd"),
     ("systemd", "/usr/bin/systemctl"),
+    ("dbus-daemon", "/usr/bin/dbus-daemon"),
 ];
 
 /// What the bench compares with.

@@ -24,7 +24,7 @@ use bus::Bus;
 pub use error::{BusError, Died, JobResult, UnitFailed};
 pub use job::Verb;
 pub use logind::Inhibitor;
-pub use state::{ActiveState, UnitState};
+pub use state::{ActiveState, Ended, UnitState};
 
 /// The system bus of a host.
 const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
@@ -81,20 +81,25 @@ impl Systemd {
     /// Connects to the systemd of the host whose root is `host_root`: over the system bus, or over systemd's own socket when
     /// the bus does not answer.
     pub fn connect(host_root: &Path) -> Result<Self, BusError> {
-        let over_bus = match Self::at(host_root, SYSTEM_BUS, Peer::Bus) {
+        Self::connect_within(host_root, Limits::default())
+    }
+
+    /// The same with other limits.
+    pub fn connect_within(host_root: &Path, limits: Limits) -> Result<Self, BusError> {
+        let over_bus = match Self::at(host_root, SYSTEM_BUS, Peer::Bus, limits) {
             Ok(systemd) => return Ok(systemd),
             Err(error) => error,
         };
         tracing::debug!(error = %over_bus, "The system bus does not answer");
-        Self::connect_early(host_root).map_err(|private| BusError::NoSystemd {
+        Self::connect_early(host_root, limits).map_err(|private| BusError::NoSystemd {
             bus: Box::new(over_bus),
             private: Box::new(private),
         })
     }
 
     /// Connects to systemd's own socket only, which answers from the first moment of a boot. logind is not to be had there.
-    pub fn connect_early(host_root: &Path) -> Result<Self, BusError> {
-        Self::at(host_root, PRIVATE_SOCKET, Peer::Systemd)
+    pub fn connect_early(host_root: &Path, limits: Limits) -> Result<Self, BusError> {
+        Self::at(host_root, PRIVATE_SOCKET, Peer::Systemd, limits)
     }
 
     /// Speaks to a systemd at the other end of `stream`, with no bus in between. A logind may be there too.
@@ -242,8 +247,7 @@ impl Systemd {
         self.runtime.block_on(self.bus.reboot(reason))
     }
 
-    fn at(host_root: &Path, socket: &str, peer: Peer) -> Result<Self, BusError> {
-        let limits = Limits::default();
+    fn at(host_root: &Path, socket: &str, peer: Peer, limits: Limits) -> Result<Self, BusError> {
         let socket = host_root.join(socket.trim_start_matches('/'));
         Self::with(limits, Bus::at(&socket, peer, limits))
     }

@@ -330,6 +330,8 @@ codes! {
         "See the reason that it gives; systemctl and loginctl on the node tell more.";
     UNIT_FAILED = 7103: "A unit could not be started, stopped, restarted or reloaded, or did not stay up.",
         "See systemctl status and journalctl -u for the unit on the node.";
+    HOST_COMMAND = 7104: "A program of the node that is needed could not be run, or its answer is of no use.",
+        "Run the command that is named on the node, and mend what it complains about.";
 }
 
 impl Code {

@@ -1,7 +1,9 @@
 mod fake;
 
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use fake::{FAILED, Fake, Job, LIMITS, Moment, RUNNING, Script};
 
@@ -260,7 +262,7 @@ fn a_unit_that_has_to_stay_up_is_watched_as_long_as_that() {
         ..LIMITS
     };
     let (_fake, systemd) = Fake::start_with(Script::default(), limits);
-    let before = std::time::Instant::now();
+    let before = Instant::now();
     systemd.start("a.service").unwrap();
     assert!(before.elapsed() >= limits.settle);
 }
@@ -447,7 +449,130 @@ fn a_socket_that_says_nothing_or_nonsense_is_an_error_in_time() {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("run/dbus")).unwrap();
     let _bus = UnixListener::bind(root.path().join("run/dbus/system_bus_socket")).unwrap();
-    let error = message(&Systemd::connect(root.path()).unwrap_err());
+    let error = message(&Systemd::connect_within(root.path(), limits).unwrap_err());
     assert!(error.contains("system_bus_socket: timed out"), "{error}");
     assert!(error.contains("run/systemd/private: No such file"), "{error}");
+}
+
+/// A bus of its own in a temporary root.
+struct Bus {
+    root: tempfile::TempDir,
+    daemon: Child,
+}
+
+impl Bus {
+    fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let socket = Self::socket_in(&root);
+        std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let config = root.path().join("bus.conf");
+        let text = format!(
+            "<busconfig><listen>unix:path={}</listen><policy context=\"default\"><allow user=\"*\"/><allow own=\"*\"/>\
+             <allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy></busconfig>",
+            socket.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let daemon = Command::new("dbus-daemon")
+            .args(["--nofork", "--nopidfile", "--nosyslog"])
+            .arg(format!("--config-file={}", config.display()))
+            .spawn()
+            .expect("this test needs dbus-daemon");
+        let bus = Self { root, daemon };
+        let deadline = Instant::now() + LIMITS.connect;
+        while UnixStream::connect(bus.socket()).is_err() {
+            assert!(Instant::now() < deadline, "dbus-daemon does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bus
+    }
+
+    fn socket_in(root: &tempfile::TempDir) -> PathBuf {
+        root.path().join("run/dbus/system_bus_socket")
+    }
+
+    fn socket(&self) -> PathBuf {
+        Self::socket_in(&self.root)
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.daemon.kill().unwrap();
+        self.daemon.wait().unwrap();
+    }
+}
+
+#[test]
+fn over_a_real_bus_jobs_end_as_well() {
+    let bus = Bus::start();
+    let script = Script {
+        job: Job::EndsFirstAfter(500, "done"),
+        ..Script::default()
+    };
+    let fake = Fake::join(script, &bus.socket());
+    let systemd = Systemd::connect_within(bus.root.path(), LIMITS).unwrap();
+    systemd.restart("a.service").unwrap();
+    fake.script().job = Job::Ends("failed");
+    systemd.restart("a.service").unwrap_err();
+    let inhibitor = systemd.inhibit("x").unwrap();
+    assert!(fake.is_inhibited());
+    drop(inhibitor);
+    fake.wait_for_release();
+    drop(fake);
+    let error = systemd.reload_manager().unwrap_err();
+    assert!(matches!(error, BusError::Refused { .. }), "{error:?}");
+}
+
+#[test]
+fn a_bus_without_systemd_on_it_is_no_way_to_systemd() {
+    let bus = Bus::start();
+    let error = Systemd::connect_within(bus.root.path(), LIMITS).unwrap_err();
+    let text = message(&error);
+    assert!(text.contains("Subscribe was refused"), "{text}");
+    assert!(text.contains("run/systemd/private: No such file"), "{text}");
+}
+
+#[test]
+fn what_somebody_else_on_the_bus_says_about_jobs_is_not_heard() {
+    let bus = Bus::start();
+    let fake = Fake::join(with_job(Job::NeverEnds), &bus.socket());
+    let limits = Limits {
+        job: Duration::from_millis(500),
+        ..LIMITS
+    };
+    let systemd = Systemd::connect_within(bus.root.path(), limits).unwrap();
+    let us = systemd.bus.connection.unique_name().unwrap().to_string();
+    let address = format!("unix:path={}", bus.socket().display());
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let liar = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let connection = zbus::connection::Builder::address(address.as_str())
+                .build()
+                .await
+                .unwrap();
+            while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                let job = zbus::ObjectPath::try_from("/org/freedesktop/systemd1/job/7").unwrap();
+                connection
+                    .emit_signal(
+                        Some(us.as_str()),
+                        "/org/freedesktop/systemd1",
+                        "org.freedesktop.systemd1.Manager",
+                        "JobRemoved",
+                        &(7u32, job, "a.service", "done"),
+                    )
+                    .await
+                    .unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+    });
+    let failed = systemd.restart("a.service").unwrap_err();
+    assert!(matches!(failed, UnitFailed::NoResult { .. }), "{failed:?}");
+    drop(stop);
+    liar.join().unwrap();
+    drop(fake);
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub(super) enum Job {
     NeverEnds,
     /// The other end goes away instead of answering.
     HangsUp,
-    /// The other end answers, and goes away.
+    /// The other end goes away about when it answers.
     HangsUpLater,
     /// It is refused.
     Refused,
@@ -120,17 +121,36 @@ impl Fake {
 
     pub(super) fn start_with(script: Script, limits: Limits) -> (Self, Systemd) {
         let (ours, theirs) = UnixStream::pair().unwrap();
+        let target = Builder::unix_stream(theirs).server(Guid::generate()).p2p();
+        let (fake, _) = Self::serve(script, target);
+        let systemd = Systemd::over(ours, limits).unwrap();
+        (fake, systemd)
+    }
+
+    /// Joins the bus at a socket, and returns once it is there.
+    pub(super) fn join(script: Script, socket: &Path) -> Self {
+        let target = Builder::address(format!("unix:path={}", socket.display()).as_str())
+            .name("org.freedesktop.systemd1")
+            .name("org.freedesktop.login1");
+        let (fake, ready) = Self::serve(script, target);
+        ready.blocking_recv().unwrap();
+        fake
+    }
+
+    fn serve(script: Script, target: Builder<'static>) -> (Self, oneshot::Receiver<()>) {
         let with_logind = script.with_logind;
         let script = Arc::new(Mutex::new(script));
         let lock = Arc::new(Mutex::new(None));
         let (stop, stopped) = oneshot::channel();
-        let serve = serve(
-            theirs,
-            Arc::clone(&script),
-            Arc::clone(&lock),
-            with_logind,
-            stopped,
-        );
+        let (ready, is_ready) = oneshot::channel();
+        let target = serve_at(target, &script, &lock, with_logind);
+        let serve = async {
+            let connection = tokio::time::timeout(LIMITS.connect, target.build()).await;
+            let connection = connection.unwrap().unwrap();
+            let _ = ready.send(());
+            let _ = stopped.await;
+            drop(connection);
+        };
         let thread = std::thread::spawn(move || {
             tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -144,8 +164,7 @@ impl Fake {
             stop: Some(stop),
             thread: Some(thread),
         };
-        let systemd = Systemd::over(ours, limits).unwrap();
-        (fake, systemd)
+        (fake, is_ready)
     }
 
     /// What was asked, in order, without the looks at units.
@@ -184,25 +203,25 @@ impl Drop for Fake {
     }
 }
 
-async fn serve(
-    stream: UnixStream,
-    script: Shared,
-    lock: Arc<Mutex<Option<UnixStream>>>,
+fn serve_at(
+    target: Builder<'static>,
+    script: &Shared,
+    lock: &Arc<Mutex<Option<UnixStream>>>,
     with_logind: bool,
-    stopped: oneshot::Receiver<()>,
-) {
-    let mut builder = Builder::unix_stream(stream)
-        .server(Guid::generate())
-        .p2p()
-        .serve_at("/org/freedesktop/systemd1", Manager(Arc::clone(&script)))
-        .serve_at("/org/freedesktop/systemd1/unit/it", Unit(Arc::clone(&script)))
-        .serve_at("/org/freedesktop/systemd1/unit/it", Service(Arc::clone(&script)));
+) -> Builder<'static> {
+    let unit = "/org/freedesktop/systemd1/unit/it";
+    let target = target
+        .serve_at("/org/freedesktop/systemd1", Manager(Arc::clone(script)))
+        .serve_at(unit, Unit(Arc::clone(script)))
+        .serve_at(unit, Service(Arc::clone(script)));
     if with_logind {
-        builder = builder.serve_at("/org/freedesktop/login1", Login(script, lock));
+        target.serve_at(
+            "/org/freedesktop/login1",
+            Login(Arc::clone(script), Arc::clone(lock)),
+        )
+    } else {
+        target
     }
-    let connection = builder.build().await.unwrap();
-    let _ = stopped.await;
-    drop(connection);
 }
 
 fn path(text: &str) -> OwnedObjectPath {
@@ -262,9 +281,8 @@ impl Manager {
             Job::HangsUpLater => {
                 let connection = connection.clone();
                 tokio::spawn(async move {
-                    // The answer goes first: this task only runs once the method has returned and its answer is queued.
+                    // Once the method has returned.
                     tokio::task::yield_now().await;
-                    tokio::time::sleep(Duration::from_millis(50)).await;
                     let _ = connection.close().await;
                 });
             }
