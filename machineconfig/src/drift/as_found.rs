@@ -10,6 +10,7 @@ use super::compare::{differences, enabled, key_lines};
 use super::expect::{Demand, Expectation, What};
 use super::{Drift, DriftKind, Observed, Seen, SeenContents};
 use crate::RenderedConfig;
+use crate::redact::Blob;
 use crate::wanted::{WantedFile, octal};
 
 /// What a unit or drop-in is said to contain, when something that is no file is in the place of an empty one.
@@ -20,6 +21,9 @@ const NO_FILE: &str = "# no regular file\n";
 ///
 /// Contents that were not held, and modes and owners where a config has no word for them (units, SSH keys), become a text that
 /// differs from what the config demands.
+///
+/// # Panics
+/// Never: what is put into the config has the type of what was there.
 #[must_use]
 pub fn as_found(config: &RenderedConfig, observed: &Observed) -> RenderedConfig {
     let mut found = config.clone();
@@ -100,10 +104,9 @@ fn file(config: &mut Value, path: &str, wanted: &WantedFile, at: &At<'_>) -> boo
         contents,
     } = at.seen
     else {
-        let files = config.pointer_mut(FILES).and_then(Value::as_array_mut);
-        files.into_iter().for_each(|files| {
+        if let Some(files) = config.pointer_mut(FILES).and_then(Value::as_array_mut) {
             files.retain(|file| file.get("path").and_then(Value::as_str) != Some(path));
-        });
+        }
         return true;
     };
     let Some(entry) = entry(config, FILES, "path", path) else {
@@ -232,8 +235,7 @@ fn held(contents: &SeenContents) -> Result<&[u8], String> {
     match contents {
         SeenContents::Bytes(bytes) => Ok(bytes),
         SeenContents::Digest { size, sha256 } => {
-            let hash: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-            Err(format!("{size} bytes with SHA-256 {hash} are here\n"))
+            Err(format!("{} are here\n", Blob::of_digest(*size, sha256)))
         }
         SeenContents::Oversize { size } => Err(format!("{size} bytes are here\n")),
     }
@@ -243,7 +245,7 @@ fn held(contents: &SeenContents) -> Result<&[u8], String> {
 fn entry<'a>(config: &'a mut Value, list: &str, key: &str, name: &str) -> Option<&'a mut Map<String, Value>> {
     let entries = config.pointer_mut(list)?.as_array_mut()?;
     let named = |entry: &&mut Value| entry.get(key).and_then(Value::as_str) == Some(name);
-    entries.iter_mut().filter(named).next_back()?.as_object_mut()
+    entries.iter_mut().rfind(named)?.as_object_mut()
 }
 
 /// Sets a field of an entry, or takes it out; whether there is the entry.
