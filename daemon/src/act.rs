@@ -7,7 +7,7 @@ use machineconfig::plan::{Action, Plan, Target};
 
 use crate::change::State;
 use crate::host::Root;
-use crate::host::command::Commands;
+use crate::host::command::{Commands, Output};
 use crate::host::systemd::{Systemd, Verb};
 use crate::journal::{Begin, Journal};
 
@@ -130,7 +130,8 @@ impl Acts<'_> {
             return Ok(());
         }
         self.commands
-            .run("chcon", &["-t", "bin_t", path])
+            .run("chcon", ["-t", "bin_t", path])
+            .and_then(Output::success)
             .map(|_| ())
             .map_err(|error| {
                 format!(
@@ -162,7 +163,8 @@ impl Acts<'_> {
         }
         let arguments: Vec<&str> = ["-F", "--"].into_iter().chain(new).collect();
         self.commands
-            .run("restorecon", &arguments)
+            .run("restorecon", arguments)
+            .and_then(Output::success)
             .map(|_| ())
             .map_err(|error| format!("SELinux labels cannot be set: {}", crate::apply::chain(&error)))
     }

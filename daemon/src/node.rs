@@ -93,7 +93,7 @@ impl Node {
         if !matches!(root.real_directory(Path::new("/etc")), Ok(Some(_))) {
             return Err(Finding::error(Code::NO_NODE, &*name, "", "has no directory /etc"));
         }
-        let running = boot::is_running(&root).map_err(unreadable)?;
+        let running = boot::is_running(path).map_err(unreadable)?;
         let boot_id = if running {
             boot::boot_id(&root).map_err(|error| unreadable(io::Error::other(error)))?
         } else {
@@ -107,8 +107,9 @@ impl Node {
         let systemd = reached.transpose().map_err(|error| {
             Finding::error(Code::SYSTEMD_UNREACHABLE, &*name, "", crate::apply::chain(&error))
         })?;
-        let commands = Commands::new(path);
-        let os = Os::detect(&root).map_err(unreadable)?;
+        let commands = Commands::new(path).map_err(unreadable)?;
+        let os = Os::detect(&commands)
+            .map_err(|error| Finding::error(error.code(), &*name, "", crate::apply::chain(&error)))?;
         let machine_id = root
             .read(Path::new(MACHINE_ID), MAX_MACHINE_ID)
             .map_err(unreadable)?

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use ignition::contents::MAX_INFLATED;
-use machineconfig::drift::{Expectation, Observed, Owner, Seen, SeenContents};
+use machineconfig::drift::{Expectation, Home, Observed, Owner, Seen, SeenContents};
 use sha2::{Digest, Sha256};
 
 use crate::host::enablement::{State, Units};
@@ -50,9 +50,17 @@ pub fn observe(
         owners_count: uid == 0,
         held: 0,
     };
-    let paths = expectation
-        .paths()
-        .map(|path| (path.to_owned(), eyes.see(Path::new(path))));
+    let homes = identity.users.iter().map(|(name, user)| {
+        let home = Home {
+            path: user.home.clone(),
+            gid: user.gid,
+        };
+        (name.clone(), home)
+    });
+    let homes = homes.collect();
+    let at_homes = expectation.paths_at_homes(&homes);
+    let paths = expectation.paths().chain(at_homes.iter().map(String::as_str));
+    let paths = paths.map(|path| (path.to_owned(), eyes.see(Path::new(path))));
     let mut observed = Observed {
         paths: paths.collect(),
         users: identity
@@ -61,6 +69,7 @@ pub fn observe(
             .map(|(name, user)| (name, user.uid))
             .collect(),
         groups: identity.groups,
+        homes,
         ..Observed::default()
     };
     for unit in expectation.units() {

@@ -1,6 +1,7 @@
 //! What the disk should hold against what it holds, with redacted diffs.
 //!
-//! [`expected`] says what to read, an observer reads it, [`compare`] tells every mismatch. The rules are the reference's on-disk
+//! [`expected`] says what to read, an observer reads it, [`compare`] tells every mismatch, and [`as_found`] makes a config of it that
+//! a repair is planned from. The rules are the reference's on-disk
 //! validation (MCO daemon 7.4); what is found beyond it is marked by [`Drift::beyond_reference`].
 
 use std::collections::BTreeMap;
@@ -10,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use crate::Code;
 use crate::redact::Diff;
 
+mod as_found;
 mod compare;
 mod expect;
 pub mod report;
 
+pub use as_found::as_found;
 pub use compare::compare;
-pub use expect::{Expectation, ExpectationError, expected};
+pub use expect::{Expectation, ExpectationError, Home, expected};
 
 /// What an observer found. Everything is as seen beneath the node's root.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,6 +31,8 @@ pub struct Observed {
     pub users: BTreeMap<String, u32>,
     /// Numbers of groups by name.
     pub groups: BTreeMap<String, u32>,
+    /// Where users are at home, by name; the SSH keys of users who are absent here are not compared.
+    pub homes: BTreeMap<String, Home>,
 }
 
 /// What was found at a path, which itself is never followed when it is a link.
@@ -178,11 +183,25 @@ impl DriftKind {
             DriftKind::Unsatisfiable => Code::DRIFT_UNSATISFIABLE,
         }
     }
+
+    /// Whether writing what the config demands would end it; not where nothing can be read or written, and not what no node can
+    /// hold.
+    #[must_use]
+    pub fn can_be_mended(self) -> bool {
+        match self {
+            DriftKind::Missing
+            | DriftKind::Type
+            | DriftKind::Mode
+            | DriftKind::Owner
+            | DriftKind::Content
+            | DriftKind::Link
+            | DriftKind::Mask
+            | DriftKind::Enablement
+            | DriftKind::SshKeys => true,
+            DriftKind::LeadsOut | DriftKind::Unreadable | DriftKind::Unsatisfiable => false,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests;
-/// shim
-pub fn as_found(config: &crate::RenderedConfig, _o: &Observed) -> crate::RenderedConfig {
-    config.clone()
-}

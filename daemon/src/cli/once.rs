@@ -5,12 +5,15 @@ use std::thread;
 use std::time::Duration;
 
 use machineconfig::finding::Located;
+use crds::MachineConfigSpec;
 use machineconfig::{Code, Finding, Policy};
 
 use super::answer::{Form, refuse, unplaced};
 use super::{Exit, apply, fetch, message};
 use crate::converge::{Ending, Report, Wanted, converge};
 use crate::journal::Purpose;
+use crate::host::command::Output;
+use crate::host::os::{Os, OsError};
 use crate::node::Node;
 use crate::source::{self, Source};
 use crate::{reboot, store};
@@ -153,7 +156,7 @@ fn nics(root: &Path) -> Exit {
         .is_there(Path::new("/usr/bin/nmstatectl"))
         .unwrap_or(false)
     {
-        let ran = node.commands.run("nmstatectl", &["persist-nic-names"]);
+        let ran = node.commands.run("nmstatectl", ["persist-nic-names"]).and_then(Output::success);
         if let Err(error) = ran {
             let finding = Finding::error(
                 Code::NODE_UNREADABLE,
@@ -174,17 +177,10 @@ fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
     let path = node.path.join(file.strip_prefix("/").unwrap_or(file));
     let source = source::read(&path)?;
     let _lock = node.lock("firstboot").map_err(tell)?;
-    let missing = node
-        .os
-        .missing(&node.commands, &node.root, &source.config.spec)
-        .map_err(|error| {
-            tell(Finding::error(
-                Code::NODE_UNREADABLE,
-                node.path.to_string_lossy(),
-                "",
-                format!("the operating system cannot be asked what it runs: {error:#}"),
-            ))
-        })?;
+    let missing = missing(&node, &source.config.spec).map_err(|error| {
+        let message = crate::apply::chain(&error);
+        tell(Finding::error(error.code(), node.path.to_string_lossy(), "", message))
+    })?;
     if !missing.is_empty() {
         let message = format!("wants {}, which this version does not change", missing.join(", "));
         return Err(tell(Finding::error(
@@ -214,4 +210,27 @@ fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
     }
     message("the first boot is complete, no reboot is needed\n");
     Ok(Exit::Done)
+}
+
+/// What a config wants of the operating system and the node does not have, in words.
+fn missing(node: &Node, spec: &MachineConfigSpec) -> Result<Vec<String>, OsError> {
+    let mut missing = Vec::new();
+    let wanted = spec.kernel_arguments.iter().flatten();
+    let wanted: Vec<&str> = wanted.flat_map(|entry| entry.split_whitespace()).collect();
+    if !wanted.is_empty() {
+        let active = node.os.kernel_arguments(&node.commands)?;
+        let absent = wanted
+            .into_iter()
+            .filter(|argument| !active.iter().any(|active| active == argument));
+        missing.extend(absent.map(|argument| format!("the kernel argument {argument}")));
+    }
+    let booted = node.os.images(&node.commands)?.booted.map(|booted| booted.image);
+    if node.os != Os::None && !spec.os_image_url.is_empty() && booted.as_deref() != Some(&spec.os_image_url) {
+        missing.push(format!("the OS image {}", spec.os_image_url));
+    }
+    if !matches!(spec.kernel_type.as_str(), "" | "default") {
+        missing.push(format!("the kernel type {}", spec.kernel_type));
+    }
+    missing.extend(spec.extensions.iter().flatten().map(|name| format!("the extension {name}")));
+    Ok(missing)
 }

@@ -57,18 +57,21 @@ impl Builder<'_> {
         if paths.is_empty() {
             return Ok(());
         }
-        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
-        self.vendor = self
+        let owned = self
             .input
             .commands
-            .vendor_owned(self.input.root, &paths)
+            .vendor_owned(paths.iter().map(Path::new))
             .map_err(|error| {
-                vec![finding(
-                    Code::NODE_UNREADABLE,
-                    "packages",
-                    format!("cannot tell which files belong to packages of the host: {error:#}"),
-                )]
+                let message = format!(
+                    "cannot tell which files belong to packages of the host: {}",
+                    crate::apply::chain(&error)
+                );
+                vec![finding(error.code(), "packages", message)]
             })?;
+        self.vendor = owned
+            .into_iter()
+            .filter_map(|path| path.into_os_string().into_string().ok())
+            .collect();
         Ok(())
     }
 

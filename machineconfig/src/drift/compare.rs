@@ -15,8 +15,6 @@ use crate::wanted::{DEFAULT_MODE, Id, WantedFile, WantedOwner, octal};
 const MODE_BITS: u32 = 0o777;
 /// Permission bits of the file with the SSH keys (MCO daemon 3.9).
 const SSH_KEYS_MODE: u32 = 0o600;
-/// Who owns it.
-const SSH_KEYS_USER: &str = "core";
 /// Keys that are named in one drift; the rest is counted.
 const KEYS_NAMED: usize = 5;
 
@@ -24,19 +22,11 @@ const KEYS_NAMED: usize = 5;
 #[must_use]
 pub fn compare(expected: &Expectation, observed: &Observed) -> Vec<Drift> {
     let mut found = Vec::new();
-    for (path, demands) in &expected.paths {
-        let Some(seen) = observed.paths.get(path) else {
-            continue;
-        };
-        for demand in demands {
-            let mut at = At {
-                path,
-                demand,
-                observed,
-                found: &mut found,
-            };
-            at.compare(seen);
-        }
+    let at_homes = expected.at_homes(&observed.homes);
+    let paths = expected.paths.iter();
+    let demands = paths.flat_map(|(path, demands)| demands.iter().map(move |demand| (path, demand)));
+    for (path, demand) in demands.chain(at_homes.iter().map(|(path, demand)| (path, demand))) {
+        found.extend(differences(path, demand, observed));
     }
     for (unit, enablement) in &expected.enablement {
         found.extend(
@@ -48,6 +38,21 @@ pub fn compare(expected: &Expectation, observed: &Observed) -> Vec<Drift> {
     }
     found.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
     found.dedup();
+    found
+}
+
+/// Every mismatch of one demand at a path; none if the path was not observed.
+pub(super) fn differences(path: &str, demand: &Demand, observed: &Observed) -> Vec<Drift> {
+    let mut found = Vec::new();
+    if let Some(seen) = observed.paths.get(path) {
+        let mut at = At {
+            path,
+            demand,
+            observed,
+            found: &mut found,
+        };
+        at.compare(seen);
+    }
     found
 }
 
@@ -77,7 +82,7 @@ impl At<'_> {
             }
             What::Link { target: Some(target) } => self.link(target, seen),
             What::Mask => self.mask(seen),
-            What::SshKeys(keys) => self.ssh_keys(keys, seen),
+            What::SshKeys { user, group, keys } => self.ssh_keys(user, group, keys, seen),
         }
     }
 
@@ -245,8 +250,8 @@ impl At<'_> {
 
     /// The keys. That none are there is as it should be without the user who would have them (MCO daemon 3.9); keys that are there
     /// count whatever the node says of its users.
-    fn ssh_keys(&mut self, keys: &[String], seen: &Seen) {
-        let nobody = !self.observed.users.contains_key(SSH_KEYS_USER);
+    fn ssh_keys(&mut self, user: &str, group: &Id, keys: &[String], seen: &Seen) {
+        let nobody = !self.observed.users.contains_key(user);
         if *seen == Seen::Missing && (nobody || keys.is_empty()) {
             return;
         }
@@ -257,14 +262,11 @@ impl At<'_> {
             self.drift(DriftKind::Mode, octal(SSH_KEYS_MODE), octal(mode));
         }
         if let Some(owner) = owner {
-            let core = || Id::Name(SSH_KEYS_USER.to_owned());
-            self.owner(
-                &WantedOwner {
-                    user: core(),
-                    group: core(),
-                },
-                owner,
-            );
+            let wanted = WantedOwner {
+                user: Id::Name(user.to_owned()),
+                group: group.clone(),
+            };
+            self.owner(&wanted, owner);
         }
         let SeenContents::Bytes(bytes) = contents else {
             self.drift(DriftKind::SshKeys, count(keys.len()), describe(contents));
@@ -325,7 +327,7 @@ fn name_keys(keys: &[&str]) -> String {
 
 /// Whether an enablement answer contradicts the config (MCO daemon 7.4). That a unit should be enabled and is not is the rule of the
 /// reference, but its check cannot see it; units without contents it does not look at.
-fn enabled(unit: &str, wanted: &Enablement, answer: &str) -> Option<Drift> {
+pub(super) fn enabled(unit: &str, wanted: &Enablement, answer: &str) -> Option<Drift> {
     let contradicts = if wanted.enabled {
         // A unit that nobody brings cannot be enabled, and nobody tries to.
         matches!(answer, "disabled" | "masked" | "masked-runtime")

@@ -7,14 +7,19 @@ use ignition::Config;
 use serde_json::Value;
 
 use crate::provenance::Part;
-use crate::wanted::WantedFile;
+use crate::wanted::{Id, WantedFile};
 use crate::{Provenance, RenderedConfig};
 
 /// Where units are written.
 const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 
-/// Where the SSH keys of all users of a config are written (MCO daemon 3.9).
+/// The user whose SSH keys the reference writes; his file is known without asking the node (MCO daemon 3.9).
+const CORE: &str = "core";
+/// Where his keys are written.
 pub(super) const SSH_KEYS: &str = "/home/core/.ssh/authorized_keys.d/ignition";
+/// Where the keys of any other user are, below his home directory. The reference writes them into the file of core, which lets
+/// every user of a config log in as core.
+const KEYS_BELOW_HOME: &str = ".ssh/authorized_keys.d/ignition";
 
 /// Files that others than the config write too, and that are therefore not looked at (MCO daemon 7.4); in 2.x configs they are.
 const NOT_LOOKED_AT: &[&str] = &[
@@ -30,6 +35,8 @@ pub struct Expectation {
     pub(super) paths: BTreeMap<String, Vec<Demand>>,
     /// By unit.
     pub(super) enablement: BTreeMap<String, Enablement>,
+    /// SSH keys of users other than core whose homes are not known, by user.
+    elsewhere: BTreeMap<String, Demand>,
 }
 
 /// What is demanded of one path.
@@ -65,7 +72,14 @@ pub(super) enum What {
     /// A link that ends at `/dev/null`.
     Mask,
     /// Exactly these keys, whatever their order.
-    SshKeys(Vec<String>),
+    SshKeys {
+        /// Whose they are.
+        user: String,
+        /// The group that has the file.
+        group: Id,
+        /// One line each.
+        keys: Vec<String>,
+    },
 }
 
 /// Whether a unit is to be enabled.
@@ -75,6 +89,15 @@ pub(super) struct Enablement {
     /// Whether the config brings the unit itself, so that it must exist.
     pub(super) has_contents: bool,
     pub(super) machine_config: Option<String>,
+}
+
+/// Where a user of a node is at home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Home {
+    /// The directory, as the node's user database says it.
+    pub path: String,
+    /// The number of the user's primary group.
+    pub gid: u32,
 }
 
 /// Why a config cannot be verified against.
@@ -118,6 +141,7 @@ impl Expectation {
         let mut expectation = Self {
             paths: BTreeMap::new(),
             enablement: BTreeMap::new(),
+            elsewhere: BTreeMap::new(),
         };
         // The declared version matters beyond its translation: the reference verifies 2.x configs by other rules.
         let spec2 = parsed.declared.starts_with("2.");
@@ -143,13 +167,49 @@ impl Expectation {
     #[must_use]
     pub fn with_provenance(mut self, provenance: &Provenance) -> Self {
         let winner = |part: &Part| provenance.origins.get(part).map(|origin| origin.winner.clone());
-        for demand in self.paths.values_mut().flatten() {
+        let elsewhere = self.elsewhere.values_mut();
+        for demand in self.paths.values_mut().flatten().chain(elsewhere) {
             demand.machine_config = winner(&demand.part);
         }
         for (unit, enablement) in &mut self.enablement {
             enablement.machine_config = winner(&Part::Unit(unit.clone()));
         }
         self
+    }
+
+    /// Says where the homes of a node's users are, and so where their SSH keys are demanded; of users who are not there nothing is
+    /// demanded. Without it [`compare`](super::compare) does so by [`Observed::homes`](super::Observed::homes).
+    #[must_use]
+    pub fn with_homes(mut self, homes: &BTreeMap<String, Home>) -> Self {
+        for (path, demand) in self.at_homes(homes) {
+            self.paths.entry(path).or_default().push(demand);
+        }
+        self.elsewhere.clear();
+        self
+    }
+
+    /// Absolute paths to observe in the homes of a node's users, besides [`Expectation::paths`].
+    #[must_use]
+    pub fn paths_at_homes(&self, homes: &BTreeMap<String, Home>) -> Vec<String> {
+        self.at_homes(homes).into_iter().map(|(path, _)| path).collect()
+    }
+
+    /// What is demanded of the homes of a node's users, with the path.
+    pub(super) fn at_homes(&self, homes: &BTreeMap<String, Home>) -> Vec<(String, Demand)> {
+        let known = self.elsewhere.iter().filter_map(|(user, demand)| {
+            // A user without a home of his own has `/`, or nothing.
+            let home = homes.get(user)?;
+            let path = home.path.trim_end_matches('/');
+            if !path.starts_with('/') {
+                return None;
+            }
+            let mut demand = demand.clone();
+            if let What::SshKeys { group, .. } = &mut demand.what {
+                *group = Id::Number(home.gid.into());
+            }
+            Some((format!("{path}/{KEYS_BELOW_HOME}"), demand))
+        });
+        known.collect()
     }
 
     /// Absolute paths to observe, sorted.
@@ -272,27 +332,38 @@ impl Expectation {
         }
     }
 
-    /// All keys of all users belong into one file. A config without users says nothing about it.
+    /// The keys of a user belong into a file of his. A config without users says nothing about any.
     fn add_ssh_keys(&mut self, config: &Config) {
-        let mut users = list(config, "/passwd/users").peekable();
-        if users.peek().is_none() {
-            return;
+        let mut keys: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for user in list(config, "/passwd/users") {
+            let Some(name) = text(user, "name") else { continue };
+            let own = user.get("sshAuthorizedKeys").and_then(Value::as_array);
+            let lines = own
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .flat_map(super::compare::key_lines);
+            keys.entry(name).or_default().extend(lines.map(str::to_owned));
         }
-        let keys = users
-            .filter_map(|user| user.get("sshAuthorizedKeys")?.as_array())
-            .flatten();
-        let keys = keys
-            .filter_map(Value::as_str)
-            .flat_map(super::compare::key_lines)
-            .map(str::to_owned)
-            .collect();
-        self.demand(
-            SSH_KEYS.to_owned(),
-            What::SshKeys(keys),
-            Part::User("core".to_owned()),
-            None,
-            true,
-        );
+        for (user, keys) in keys {
+            let user = user.to_owned();
+            let demand = Demand {
+                part: Part::User(user.clone()),
+                unit: None,
+                machine_config: None,
+                beyond_reference: true,
+                what: What::SshKeys {
+                    user: user.clone(),
+                    group: Id::Name(user.clone()),
+                    keys,
+                },
+            };
+            if user == CORE {
+                self.paths.entry(SSH_KEYS.to_owned()).or_default().push(demand);
+            } else {
+                self.elsewhere.insert(user, demand);
+            }
+        }
     }
 }
 

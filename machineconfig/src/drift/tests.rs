@@ -15,6 +15,7 @@ use crate::Provenance;
 use crate::provenance::{Origin, Part};
 use crate::style::Styles;
 
+mod as_found;
 mod reports;
 
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
