@@ -130,7 +130,7 @@ impl From<Exit> for ExitCode {
             Exit::Failed => 1,
             Exit::Drift | Exit::RebootDue => 2,
             Exit::Refused => 4,
-            Exit::NotStarted => launcher::NOT_STARTED,
+            Exit::NotStarted => u8::try_from(launcher::NOT_STARTED).unwrap_or(u8::MAX),
         })
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::cli::{Exit, message};
 use crate::converge::{Ending, Wanted, converge};
 use crate::host::Root;
-use crate::host::command::Output;
+use crate::host::command::{Bounds, Output};
 use crate::host::lock::Standing;
 use crate::journal::Purpose;
 use crate::node::Node;
@@ -249,9 +249,15 @@ fn is_effective(node: &Node, trial: &Trial) -> Result<bool, Finding> {
 /// The first check that fails, in words.
 fn failing(node: &Node, trial: &Trial) -> Option<String> {
     trial.checks.iter().find_map(|check| {
+        // One that hangs must not hold up the verdict.
+        let bounds = Bounds {
+            deadline: Duration::from_secs(trial.within),
+            ..Bounds::default()
+        };
         let ran = node
             .commands
-            .run("/bin/sh", ["-c", check])
+            .within(bounds)
+            .and_then(|commands| commands.run("/bin/sh", ["-c", check]))
             .and_then(Output::success);
         ran.err().map(|error| {
             format!(

@@ -17,9 +17,9 @@ mod unit_file;
 mod unit_name;
 pub mod write;
 
-pub use lock::{Holder, Lock, LockError, Standing};
-pub use root::{Found, OpenFile, Root, WayError};
 pub use command::Commands;
+pub use lock::{Holder, Lock, LockError, Standing};
 pub use os::Os;
+pub use root::{Found, OpenFile, Root, WayError};
 pub use systemd::Systemd;
 pub use write::{Op, Rename, Tap, Traits, Writer};

@@ -10,7 +10,7 @@ use crate::host::boot;
 use crate::host::command::Commands;
 use crate::host::lock::{Lock, LockError};
 use crate::host::os::Os;
-use crate::host::systemd::Systemd;
+use crate::host::systemd::{Limits, Systemd};
 use crate::host::{Root, Tap};
 
 /// Where a node says who it is.
@@ -102,7 +102,7 @@ impl Node {
         let reached = match (running, reach) {
             (false, _) | (true, Reach::No) => None,
             (true, Reach::Bus) => Some(Systemd::connect(path)),
-            (true, Reach::Early) => Some(Systemd::connect_early(path)),
+            (true, Reach::Early) => Some(Systemd::connect_early(path, Limits::default())),
         };
         let systemd = reached.transpose().map_err(|error| {
             Finding::error(Code::SYSTEMD_UNREACHABLE, &*name, "", crate::apply::chain(&error))

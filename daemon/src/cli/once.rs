@@ -4,16 +4,16 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use machineconfig::finding::Located;
 use crds::MachineConfigSpec;
+use machineconfig::finding::Located;
 use machineconfig::{Code, Finding, Policy};
 
 use super::answer::{Form, refuse, unplaced};
 use super::{Exit, apply, fetch, message};
 use crate::converge::{Ending, Report, Wanted, converge};
-use crate::journal::Purpose;
 use crate::host::command::Output;
 use crate::host::os::{Os, OsError};
+use crate::journal::Purpose;
 use crate::node::Node;
 use crate::source::{self, Source};
 use crate::{reboot, store};
@@ -156,7 +156,10 @@ fn nics(root: &Path) -> Exit {
         .is_there(Path::new("/usr/bin/nmstatectl"))
         .unwrap_or(false)
     {
-        let ran = node.commands.run("nmstatectl", ["persist-nic-names"]).and_then(Output::success);
+        let ran = node
+            .commands
+            .run("nmstatectl", ["persist-nic-names"])
+            .and_then(Output::success);
         if let Err(error) = ran {
             let finding = Finding::error(
                 Code::NODE_UNREADABLE,
@@ -179,7 +182,12 @@ fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
     let _lock = node.lock("firstboot").map_err(tell)?;
     let missing = missing(&node, &source.config.spec).map_err(|error| {
         let message = crate::apply::chain(&error);
-        tell(Finding::error(error.code(), node.path.to_string_lossy(), "", message))
+        tell(Finding::error(
+            error.code(),
+            node.path.to_string_lossy(),
+            "",
+            message,
+        ))
     })?;
     if !missing.is_empty() {
         let message = format!("wants {}, which this version does not change", missing.join(", "));
@@ -231,6 +239,11 @@ fn missing(node: &Node, spec: &MachineConfigSpec) -> Result<Vec<String>, OsError
     if !matches!(spec.kernel_type.as_str(), "" | "default") {
         missing.push(format!("the kernel type {}", spec.kernel_type));
     }
-    missing.extend(spec.extensions.iter().flatten().map(|name| format!("the extension {name}")));
+    missing.extend(
+        spec.extensions
+            .iter()
+            .flatten()
+            .map(|name| format!("the extension {name}")),
+    );
     Ok(missing)
 }

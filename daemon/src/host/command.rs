@@ -152,6 +152,16 @@ impl Commands {
         Self { bounds, ..self }
     }
 
+    /// The same programs within other bounds, for one piece of work.
+    pub fn within(&self, bounds: Bounds) -> Result<Self, CommandError> {
+        let cannot = |source| CommandError::Run {
+            command: "the programs of the host".to_owned(),
+            source,
+        };
+        let commands = Self::new(&self.directory).map_err(cannot)?;
+        Ok(commands.with_launcher(self.launcher.clone()).with_bounds(bounds))
+    }
+
     /// The host's files.
     #[must_use]
     pub fn root(&self) -> &Root {
