@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::verify;
+use crate::{verify, watch};
 
 /// How a command ended. One enumeration for all commands, so that a script can tell drift from failures, wrong flags
 /// included.
@@ -38,6 +38,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Verify(verify::Args),
+    Watch(watch::Args),
+    #[command(hide = true)]
+    ReadConfig(watch::ReadConfig),
     /// Print the version
     Version,
 }
@@ -58,6 +61,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let result = match command {
         Command::Verify(args) => args.run(),
+        Command::Watch(args) => args.run(),
+        Command::ReadConfig(args) => args.run(),
         Command::Version => {
             print(&format!("machine-config-daemon {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }

@@ -2,6 +2,7 @@
 
 pub mod enablement;
 pub mod identity;
+pub mod inotify;
 mod links;
 pub mod lock;
 pub mod preset;

@@ -6,6 +6,8 @@ pub mod change;
 pub mod cli;
 pub mod host;
 pub mod journal;
+pub mod monitor;
 pub mod observe;
 pub mod source;
 pub mod verify;
+pub mod watch;

@@ -32,7 +32,7 @@ pub(crate) struct Args {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Form {
+pub(crate) enum Form {
     /// For people
     Text,
     /// For programs: one object, the same from version to version
@@ -95,7 +95,7 @@ fn refuse(findings: impl IntoIterator<Item = Located>) -> Exit {
 }
 
 /// Colours on a terminal that knows them, unless `NO_COLOR` is set.
-fn styles(stream: &impl anstream::stream::RawStream) -> Styles {
+pub(crate) fn styles(stream: &impl anstream::stream::RawStream) -> Styles {
     match anstream::AutoStream::choice(stream) {
         anstream::ColorChoice::Never => Styles::plain(),
         _ => Styles::coloured(),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ignition::contents::{self, ContentsError, MAX_INFLATED};
 use ignition::types;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Mode of a file that does not say.
@@ -16,7 +16,7 @@ pub(crate) fn octal(mode: u32) -> String {
 }
 
 /// A user or group, as a config names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Id {
     /// By number.
     Number(i64),
@@ -46,7 +46,7 @@ impl fmt::Display for Id {
 }
 
 /// A user and a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WantedOwner {
     pub(crate) user: Id,
     pub(crate) group: Id,
@@ -67,7 +67,7 @@ impl fmt::Display for WantedOwner {
 }
 
 /// A file of a config.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WantedFile {
     /// Where its contents are, encoded.
     source: Option<String>,
