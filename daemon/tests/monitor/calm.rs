@@ -81,17 +81,16 @@ fn fifty_applies_are_no_drift() {
     for round in 2..52 {
         node.apply(&config(&format!("rendered-worker-{round}"), &round.to_string()));
         // Some right after the other, some after a look.
-        if round % 3 == 0 {
+        if round % 3 == 1 {
             let name = format!("rendered-worker-{round}");
             watch.expect(&format!("a look at {name}"), |event| {
                 event["event"] == "reloaded" && event["config"] == name.as_str()
             });
         }
     }
-    let last = |event: &Value| event["event"] == "reloaded" && event["config"] == "rendered-worker-51";
-    if !watch.told().iter().any(last) {
-        watch.expect("the last config", last);
-    }
+    watch.expect("the last config", |event| {
+        event["event"] == "reloaded" && event["config"] == "rendered-worker-51"
+    });
     watch.settled(&node);
     let mut told = watch.told();
     told.retain(|event| event["event"] != "reloaded");
@@ -107,15 +106,13 @@ fn a_storm_beside_costs_little_and_hides_nothing() {
     let mut watch = node.watch();
     let start = Instant::now();
     let before = processor_time(watch.id());
-    let mut writes = 0_u32;
-    while start.elapsed() < Duration::from_secs(2) {
-        fs::write(node.at("etc/app/neighbour"), writes.to_string()).unwrap();
-        writes += 1;
+    let writes = 5000;
+    for write in 0..writes {
+        fs::write(node.at("etc/app/neighbour"), write.to_string()).unwrap();
     }
     fs::write(node.at("etc/app/one.conf"), "in the storm\n").unwrap();
     watch.one("/etc/app/one.conf", "content");
     let took = processor_time(watch.id()) - before;
-    assert!(writes > 1000, "{writes} writes are no storm");
     assert!(
         took < start.elapsed() / 2,
         "{writes} writes took {took:?} of {:?}",

@@ -15,17 +15,17 @@ use serde_json::{Value, json};
 /// How long anything may take on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-pub const CURRENT: &str = "etc/machine-config-daemon/currentconfig";
-pub const UNIT: &str = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
-pub const KEYS: &str = "home/core/.ssh/authorized_keys.d/ignition";
+pub(crate) const CURRENT: &str = "etc/machine-config-daemon/currentconfig";
+pub(crate) const UNIT: &str = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
+pub(crate) const KEYS: &str = "home/core/.ssh/authorized_keys.d/ignition";
 
 /// A node's root.
-pub struct Node {
+pub(crate) struct Node {
     directory: tempfile::TempDir,
 }
 
 /// `watch`, and what it tells.
-pub struct Watch {
+pub(crate) struct Watch {
     child: Child,
     events: Receiver<String>,
     told: Vec<Value>,
@@ -35,14 +35,14 @@ pub struct Watch {
 
 impl Node {
     /// A node whose disk is as [`config`] has it.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let node = Self::empty();
         node.settle(&config("rendered-worker-1", "1"));
         node
     }
 
     /// A node with its users, and nothing else.
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let node = Self {
             directory: tempfile::tempdir().unwrap(),
         };
@@ -55,20 +55,20 @@ impl Node {
         node
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    pub fn at(&self, path: &str) -> PathBuf {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         self.path().join(path)
     }
 
     /// Writes a file by putting another one in its place.
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         self.write_mode(path, text, 0o644);
     }
 
-    pub fn write_mode(&self, path: &str, text: &str, mode: u32) {
+    pub(crate) fn write_mode(&self, path: &str, text: &str, mode: u32) {
         let at = self.at(path);
         fs::create_dir_all(at.parent().unwrap()).unwrap();
         let aside = at.with_file_name(".aside");
@@ -78,7 +78,7 @@ impl Node {
     }
 
     /// Brings the disk to a config made by [`config`], the config itself last.
-    pub fn settle(&self, config: &Value) {
+    pub(crate) fn settle(&self, config: &Value) {
         for file in config["spec"]["config"]["storage"]["files"].as_array().unwrap() {
             let text = file["contents"]["source"].as_str().unwrap();
             let text = text
@@ -96,24 +96,24 @@ impl Node {
         self.write(CURRENT, &config.to_string());
     }
 
-    pub fn enable(&self) {
+    pub(crate) fn enable(&self) {
         let wants = self.at("etc/systemd/system/multi-user.target.wants");
         fs::create_dir_all(&wants).unwrap();
         let _ = std::os::unix::fs::symlink("../a.service", wants.join("a.service"));
     }
 
     /// As an apply: everything under the lock.
-    pub fn apply(&self, config: &Value) {
+    pub(crate) fn apply(&self, config: &Value) {
         let root = Root::open(self.path()).unwrap();
         let _lock = Lock::acquire(&root, "apply").unwrap();
         self.settle(config);
     }
 
-    pub fn watch(&self) -> Watch {
+    pub(crate) fn watch(&self) -> Watch {
         self.watch_with(&[])
     }
 
-    pub fn watch_with(&self, args: &[&str]) -> Watch {
+    pub(crate) fn watch_with(&self, args: &[&str]) -> Watch {
         let mut watch = Watch::start(self.path(), args);
         watch.expect("started", |event| event["event"] == "started");
         watch
@@ -121,7 +121,7 @@ impl Node {
 }
 
 /// A config with files in several directories, a unit and a key; `text` is in all its files.
-pub fn config(name: &str, text: &str) -> Value {
+pub(crate) fn config(name: &str, text: &str) -> Value {
     let file = |path: &str, mode: u32| {
         json!({"path": path, "mode": mode, "overwrite": true,
             "contents": {"source": format!("data:,{text}%20of%20{path}%0A")}})
@@ -150,7 +150,7 @@ pub fn config(name: &str, text: &str) -> Value {
 
 impl Watch {
     /// Starts it, whatever it then tells.
-    pub fn start(root: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(root: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
             .args(["watch", "-o", "json", "--root"])
             .arg(root)
@@ -174,12 +174,12 @@ impl Watch {
         }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// The next event that is meant; those before it are kept in [`Watch::told`].
-    pub fn expect(&mut self, what: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn expect(&mut self, what: &str, is_meant: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -197,7 +197,7 @@ impl Watch {
     }
 
     /// The mismatches of the next drift at a path.
-    pub fn drift(&mut self, path: &str) -> Vec<Value> {
+    pub(crate) fn drift(&mut self, path: &str) -> Vec<Value> {
         let event = self.expect(&format!("drift at {path}"), |event| {
             event["event"] == "drift" && event["path"] == path
         });
@@ -205,21 +205,21 @@ impl Watch {
     }
 
     /// The one mismatch of the next drift at a path, which must be of this kind.
-    pub fn one(&mut self, path: &str, kind: &str) -> Value {
+    pub(crate) fn one(&mut self, path: &str, kind: &str) -> Value {
         let mut drift = self.drift(path);
         assert_eq!(drift.len(), 1, "{drift:#?}");
         assert_eq!(drift[0]["kind"], kind, "{drift:#?}");
         drift.remove(0)
     }
 
-    pub fn resolved(&mut self, path: &str) {
+    pub(crate) fn resolved(&mut self, path: &str) {
         self.expect(&format!("{path} resolved"), |event| {
             event["event"] == "resolved" && event["path"] == path
         });
     }
 
     /// Shows that everything done so far is dealt with: drift that comes last is told last.
-    pub fn settled(&mut self, node: &Node) {
+    pub(crate) fn settled(&mut self, node: &Node) {
         let path = "etc/app/two.conf";
         let text = fs::read_to_string(node.at(path)).unwrap();
         node.write(path, "the last thing that is done\n");
@@ -230,7 +230,7 @@ impl Watch {
     }
 
     /// What was told and not asked for.
-    pub fn told(&mut self) -> Vec<Value> {
+    pub(crate) fn told(&mut self) -> Vec<Value> {
         std::mem::take(&mut self.told)
     }
 }
