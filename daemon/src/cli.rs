@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::host::command::launcher;
-use crate::verify;
+use crate::{verify, watch};
 
 pub(crate) mod answer;
 mod apply;
@@ -64,6 +64,9 @@ enum Command {
     FirstBoot(once::FirstBoot),
     #[command(name = launcher::NAME, hide = true)]
     InRoot(launcher::Args),
+    Watch(watch::Args),
+    #[command(hide = true)]
+    ReadConfig(watch::ReadConfig),
     /// Print the version
     Version,
 }
@@ -96,6 +99,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
             message(&args.run());
             Ok(Exit::NotStarted)
         }
+        Command::Watch(args) => args.run(),
+        Command::ReadConfig(args) => args.run(),
         Command::Version => {
             print(&format!("machine-config-daemon {}\n", env!("CARGO_PKG_VERSION"))).map(|()| Exit::Done)
         }

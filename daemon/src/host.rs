@@ -6,6 +6,7 @@ pub mod command;
 pub mod enablement;
 pub mod file_system;
 pub mod identity;
+pub mod inotify;
 mod links;
 pub mod lock;
 pub mod os;

@@ -1,11 +1,13 @@
 //! From what a config demands of a disk to what the disk holds. [`observe`] is the entry point.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::Path;
 
 use anyhow::Context;
 use ignition::contents::MAX_INFLATED;
-use machineconfig::drift::{Expectation, Home, Observed, Owner, Seen, SeenContents};
+use machineconfig::drift::{Beside, Expectation, Home, Observed, Owner, Seen, SeenContents};
 use sha2::{Digest, Sha256};
 
 use crate::host::enablement::{State, Units};
@@ -72,6 +74,14 @@ pub fn observe(
         homes,
         ..Observed::default()
     };
+    for (unit, beside) in expectation.beside() {
+        let found = eyes
+            .beside(&beside)
+            .with_context(|| format!("cannot look for what shadows the unit {unit}"))?;
+        if !found.is_empty() {
+            observed.beside.insert(unit.to_owned(), found);
+        }
+    }
     for unit in expectation.units() {
         let answer = enablement
             .answer(unit)
@@ -120,6 +130,24 @@ impl Observer<'_> {
                 reason: error.to_string(),
             }),
         }
+    }
+
+    /// Everything that is at these places.
+    fn beside(&mut self, beside: &Beside) -> io::Result<BTreeMap<String, Seen>> {
+        let mut paths = beside.files.clone();
+        for directory in &beside.directories {
+            for entry in self.root.list(Path::new(directory))? {
+                // Names that systemd reads are text.
+                let is_drop_in = Path::new(&entry.name).extension() == Some(OsStr::new("conf"));
+                let name = entry.name.to_str().filter(|_| is_drop_in);
+                paths.extend(name.map(|name| format!("{directory}/{name}")));
+            }
+        }
+        let seen = paths.into_iter().map(|path| {
+            let seen = self.see(Path::new(&path));
+            (path, seen)
+        });
+        Ok(seen.filter(|(_, seen)| *seen != Seen::Missing).collect())
     }
 
     fn file(&mut self, file: OpenFile) -> io::Result<Seen> {

@@ -122,7 +122,7 @@ impl Prospect {
         Ok(Some(RebootDue {
             boot_id: node.boot_id.clone(),
             config,
-            since: now,
+            since: before.map_or(now, |before| before.since),
             requested: None,
         }))
     }

@@ -28,14 +28,18 @@ pub struct Source {
 
 /// Reads the config in the file at `path`, `-` for standard input. Everything that is wrong with it is told.
 pub fn read(path: &Path) -> Result<Source, Vec<Located>> {
-    let file = path.to_string_lossy();
+    read_as(path, &path.to_string_lossy())
+}
+
+/// As [`read`], of what reports are to call `file`.
+pub fn read_as(path: &Path, file: &str) -> Result<Source, Vec<Located>> {
     let text = text(path).map_err(|finding| {
         vec![Located {
-            place: Place::file(&*file),
+            place: Place::file(file),
             finding,
         }]
     })?;
-    parse(&file, &text)
+    parse(file, &text)
 }
 
 /// As [`read`], from its text.

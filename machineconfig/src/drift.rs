@@ -12,11 +12,14 @@ use crate::Code;
 use crate::redact::Diff;
 
 mod as_found;
+mod beside;
 mod compare;
 mod expect;
+pub mod policy;
 pub mod report;
 
 pub use as_found::as_found;
+pub use beside::Beside;
 pub use compare::compare;
 pub use expect::{Expectation, ExpectationError, Home, expected};
 
@@ -27,6 +30,8 @@ pub struct Observed {
     pub paths: BTreeMap<String, Seen>,
     /// Answers of `systemctl is-enabled` (or what the links on disk say), by unit; a unit that is absent here is not compared.
     pub enablement: BTreeMap<String, String>,
+    /// What is at the places of [`Expectation::beside`], by unit, then path.
+    pub beside: BTreeMap<String, BTreeMap<String, Seen>>,
     /// Numbers of users by name.
     pub users: BTreeMap<String, u32>,
     /// Numbers of groups by name.
@@ -125,6 +130,8 @@ pub enum DriftKind {
     Mask,
     /// A unit is enabled that should be disabled, or the other way round.
     Enablement,
+    /// Something that is not of the config goes before a unit or drop-in of the config, or is added to the unit.
+    Shadow,
     /// SSH keys are missing or were added.
     SshKeys,
     /// A link on the way leads out of the root.
@@ -160,7 +167,8 @@ pub struct Drift {
     pub machine_config: Option<String>,
     /// What to do about it.
     pub remedy: String,
-    /// The reference does not look at this: owners, directories, links, units that should be enabled, units without contents, SSH keys.
+    /// The reference does not look at this: owners, directories, links, units that should be enabled, units without contents, what
+    /// shadows a unit, SSH keys.
     pub beyond_reference: bool,
 }
 
@@ -177,6 +185,7 @@ impl DriftKind {
             DriftKind::Link => Code::DRIFT_LINK,
             DriftKind::Mask => Code::DRIFT_MASK,
             DriftKind::Enablement => Code::DRIFT_ENABLEMENT,
+            DriftKind::Shadow => Code::DRIFT_SHADOW,
             DriftKind::SshKeys => Code::DRIFT_SSH_KEYS,
             DriftKind::LeadsOut => Code::DRIFT_LEADS_OUT,
             DriftKind::Unreadable => Code::DRIFT_UNREADABLE,
@@ -198,7 +207,9 @@ impl DriftKind {
             | DriftKind::Mask
             | DriftKind::Enablement
             | DriftKind::SshKeys => true,
-            DriftKind::LeadsOut | DriftKind::Unreadable | DriftKind::Unsatisfiable => false,
+            DriftKind::Shadow | DriftKind::LeadsOut | DriftKind::Unreadable | DriftKind::Unsatisfiable => {
+                false
+            }
         }
     }
 }

@@ -225,13 +225,13 @@ fn tidy(actions: &[NodeDisruptionPolicyAction]) -> Vec<NodeDisruptionPolicyActio
 }
 
 /// Whether `directory`, once cleaned, is above the cleaned `path`.
-fn is_above(directory: &str, path: &str) -> bool {
+pub(crate) fn is_above(directory: &str, path: &str) -> bool {
     path.strip_prefix(clean(directory).as_ref())
         .is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The shortest path of the same meaning, links aside: no empty, `.` or resolvable `..` parts; `.` for an empty one.
-fn clean(path: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn clean(path: &str) -> std::borrow::Cow<'_, str> {
     let needless = |part: &str| part.is_empty() || part == "." || part == "..";
     if path
         .strip_prefix('/')

@@ -4,7 +4,7 @@ use std::fmt;
 
 use ignition::contents::{self, ContentsError, MAX_INFLATED};
 use ignition::types;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Mode of a file that does not say.
@@ -17,7 +17,7 @@ pub fn octal(mode: u32) -> String {
 }
 
 /// A user or group, as a config names it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Id {
     /// By number.
     Number(i64),
@@ -47,7 +47,7 @@ impl fmt::Display for Id {
 }
 
 /// A user and a group.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WantedOwner {
     /// The user.
     pub user: Id,
@@ -70,7 +70,7 @@ impl fmt::Display for WantedOwner {
 }
 
 /// A file of a config.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WantedFile {
     /// Where its contents are, encoded.
     source: Option<String>,

@@ -3,6 +3,7 @@
 //! Both sides are measured in one run where the other side can be installed; where it cannot, the figure it once gave on an idle
 //! machine of the same size (2 cores) stands for it.
 
+mod drift;
 mod load;
 mod row;
 mod rules;
@@ -22,7 +23,7 @@ struct Group {
     measure: fn() -> Result<Vec<Row>>,
 }
 
-const GROUPS: [Group; 4] = [
+const GROUPS: [Group; 5] = [
     Group {
         names: &rules::HUNDRED,
         measure: rules::hundred,
@@ -38,6 +39,10 @@ const GROUPS: [Group; 4] = [
     Group {
         names: &serving::NAMES,
         measure: serving::rows,
+    },
+    Group {
+        names: &drift::NAMES,
+        measure: drift::rows,
     },
 ];
 

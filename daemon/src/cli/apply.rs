@@ -12,7 +12,7 @@ use crate::confirm::Confirmation;
 use crate::converge::{Ending, Report, Wanted, converge, foresee};
 use crate::journal::Purpose;
 use crate::node::Node;
-use crate::{reboot, rules, source, store};
+use crate::{reboot, rules, source};
 
 /// Bring this node to a config, or mend what drifted from it
 ///
@@ -275,12 +275,4 @@ pub(crate) fn tell_recovered(recovered: &crate::recover::Recovered) {
     if let Some(text) = crate::converge::recovered_text(recovered) {
         message(&format!("{text}\n"));
     }
-}
-
-/// Name of the config on the node, for messages.
-pub(crate) fn current_name(node: &Node) -> String {
-    let current = store::current(&node.root).ok().flatten();
-    current
-        .and_then(|config| config.metadata.name)
-        .unwrap_or_else(|| "none".to_owned())
 }

@@ -13,9 +13,11 @@ mod search;
 mod view;
 mod walk;
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use change::{ChangeError, LinkChange, Links, Warning};
 use directory::{CONFIG, Directory, Place, SEARCH_PATH};
@@ -188,6 +190,77 @@ impl<'a> Units<'a> {
             None
         }
     }
+}
+
+/// A directory whose entries decide about enablement.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its path.
+    pub path: PathBuf,
+    /// What of it counts.
+    pub counts: Counts,
+}
+
+/// What of the entries of a [`Source`] counts for a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    /// Entries of the unit's name, and links from any other name to it.
+    Links,
+    /// Entries of the unit's name: nobody makes links of other names here, and entries come and go all the time.
+    Names,
+}
+
+impl Counts {
+    /// Whether an entry `name` of such a directory may say something about one of `units`, among which the template of every
+    /// instance is.
+    #[must_use]
+    pub fn may_concern(self, units: &BTreeSet<String>, name: &OsStr) -> bool {
+        // Names of units are text.
+        let Some(name) = name.to_str() else { return false };
+        units.contains(name)
+            || match self {
+                // Scopes come and go with every container, and nothing can be enabled by one.
+                Counts::Links => {
+                    unit_name::is_valid(name) && Path::new(name).extension() != Some(OsStr::new("scope"))
+                }
+                Counts::Names => template_of(name).is_some_and(|template| units.contains(&template)),
+            }
+    }
+}
+
+/// The template of an instance such as `a@b.service`.
+#[must_use]
+pub fn template_of(unit: &str) -> Option<String> {
+    unit_name::template(unit)
+}
+
+/// Every directory of the search path, and the `*.wants` and the like that are there now.
+pub fn sources(root: &Root) -> io::Result<Vec<Source>> {
+    let mut sources = Vec::new();
+    for (path, place) in SEARCH_PATH {
+        let counts = match place {
+            Place::Config | Place::Runtime | Place::Vendor => Counts::Links,
+            Place::Generated | Place::Transient => Counts::Names,
+        };
+        let path = Path::new(path);
+        let source = |path: PathBuf, counts| Source { path, counts };
+        for entry in root.list(path)? {
+            if pulls_in(&entry.name) {
+                sources.push(source(path.join(entry.name), Counts::Names));
+            }
+        }
+        sources.push(source(path.to_owned(), counts));
+    }
+    Ok(sources)
+}
+
+/// Whether a name is that of a directory of links to what a unit pulls in.
+#[must_use]
+pub fn pulls_in(name: &OsStr) -> bool {
+    let suffixes = [".wants", ".requires", ".upholds"];
+    suffixes
+        .iter()
+        .any(|suffix| name.as_encoded_bytes().ends_with(suffix.as_bytes()))
 }
 
 // === impl State ===

@@ -455,6 +455,12 @@ impl OpenFile {
         Ok(attributes)
     }
 
+    /// The open file itself.
+    #[must_use]
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// For reading it piece by piece.
     pub fn reader(&mut self) -> impl Read {
         &mut self.file

@@ -36,6 +36,10 @@ pub fn compare(expected: &Expectation, observed: &Observed) -> Vec<Drift> {
                 .and_then(|answer| enabled(unit, enablement, answer)),
         );
     }
+    for (unit, guard) in &expected.guards {
+        let beside = observed.beside.get(unit).into_iter().flatten();
+        found.extend(beside.filter_map(|(path, seen)| guard.shadow(unit, path, seen)));
+    }
     found.sort_by(|a, b| (&a.path, a.kind).cmp(&(&b.path, b.kind)));
     found.dedup();
     found
@@ -295,7 +299,7 @@ impl At<'_> {
     }
 }
 
-fn remedy(kind: DriftKind) -> String {
+pub(super) fn remedy(kind: DriftKind) -> String {
     kind.code()
         .entry()
         .map(|entry| entry.remedy.to_owned())
@@ -359,7 +363,7 @@ fn kind_otherwise(seen: &Seen) -> DriftKind {
     }
 }
 
-fn kind_of(seen: &Seen) -> String {
+pub(super) fn kind_of(seen: &Seen) -> String {
     match seen {
         Seen::Missing => "nothing".to_owned(),
         Seen::File { .. } => "a regular file".to_owned(),
@@ -411,7 +415,7 @@ fn describe(found: &SeenContents) -> String {
     }
 }
 
-fn diff(path: &str, expected: Contents<'_>, mode: u32, found: &SeenContents) -> Diff {
+pub(super) fn diff(path: &str, expected: Contents<'_>, mode: u32, found: &SeenContents) -> Diff {
     match found {
         SeenContents::Bytes(bytes) => redact::compare(
             path,

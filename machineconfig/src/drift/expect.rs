@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use crds::MachineConfig;
 use ignition::Config;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::beside::Guard;
 use crate::provenance::Part;
 use crate::wanted::{Id, WantedFile};
 use crate::{Provenance, RenderedConfig};
 
 /// Where units are written.
-const UNIT_DIRECTORY: &str = "/etc/systemd/system";
+pub(super) const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 
 /// The user whose SSH keys the reference writes; his file is known without asking the node (MCO daemon 3.9).
 const CORE: &str = "core";
@@ -28,8 +30,8 @@ const NOT_LOOKED_AT: &[&str] = &[
     "/etc/mco/internal-registry-pull-secret.json",
 ];
 
-/// What a config demands of the disk.
-#[derive(Debug, Clone, PartialEq)]
+/// What a config demands of the disk. Its serialised form is for processes of the same version only.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Expectation {
     /// By absolute path; a unit and a file may demand the same one.
     pub(super) paths: BTreeMap<String, Vec<Demand>>,
@@ -37,10 +39,12 @@ pub struct Expectation {
     pub(super) enablement: BTreeMap<String, Enablement>,
     /// SSH keys of users other than core whose homes are not known, by user.
     elsewhere: BTreeMap<String, Demand>,
+    /// By unit.
+    pub(super) guards: BTreeMap<String, Guard>,
 }
 
 /// What is demanded of one path.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Demand {
     pub(super) what: What,
     /// What provenance knows it by.
@@ -52,7 +56,7 @@ pub(super) struct Demand {
 }
 
 /// The kinds of demands.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum What {
     /// A file of the config.
     File(WantedFile),
@@ -83,7 +87,7 @@ pub(super) enum What {
 }
 
 /// Whether a unit is to be enabled.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Enablement {
     pub(super) enabled: bool,
     /// Whether the config brings the unit itself, so that it must exist.
@@ -138,17 +142,14 @@ impl Expectation {
             name: name.to_owned(),
             reason,
         })?;
-        let mut expectation = Self {
-            paths: BTreeMap::new(),
-            enablement: BTreeMap::new(),
-            elsewhere: BTreeMap::new(),
-        };
+        let mut expectation = Self::default();
         // The declared version matters beyond its translation: the reference verifies 2.x configs by other rules.
         let spec2 = parsed.declared.starts_with("2.");
         expectation.add_files(&parsed.config, spec2);
         expectation.add_directories_and_links(&parsed.config);
         expectation.add_units(&parsed.config, spec2);
         expectation.add_ssh_keys(&parsed.config);
+        expectation.add_guards();
         Ok(expectation)
     }
 
@@ -173,6 +174,9 @@ impl Expectation {
         }
         for (unit, enablement) in &mut self.enablement {
             enablement.machine_config = winner(&Part::Unit(unit.clone()));
+        }
+        for (unit, guard) in &mut self.guards {
+            guard.machine_config = winner(&Part::Unit(unit.clone()));
         }
         self
     }
@@ -221,6 +225,29 @@ impl Expectation {
     #[must_use]
     pub fn units(&self) -> Vec<&str> {
         self.enablement.keys().map(String::as_str).collect()
+    }
+
+    /// Everything demanded of a single path, one path at a time, sorted; and, first, what is demanded of units as a whole.
+    pub fn pieces(self) -> impl Iterator<Item = Self> {
+        let units = Self {
+            paths: BTreeMap::new(),
+            enablement: self.enablement,
+            elsewhere: self.elsewhere,
+            guards: self.guards,
+        };
+        let paths = self.paths.into_iter().map(|path| Self {
+            paths: [path].into(),
+            ..Self::default()
+        });
+        std::iter::once(units).chain(paths)
+    }
+
+    /// Adds what another piece demands.
+    pub fn add(&mut self, piece: Self) {
+        self.paths.extend(piece.paths);
+        self.enablement.extend(piece.enablement);
+        self.elsewhere.extend(piece.elsewhere);
+        self.guards.extend(piece.guards);
     }
 
     fn demand(&mut self, path: String, what: What, part: Part, unit: Option<&str>, beyond_reference: bool) {

@@ -55,38 +55,50 @@ pub fn json(config: &str, drift: Vec<Drift>) -> String {
 #[must_use]
 pub fn text(config: &str, drift: &[Drift], styles: &Styles) -> String {
     let mut out = String::new();
-    let mut line = |depth: usize, style: Style, line: &str| {
-        out.push_str(&"  ".repeat(depth));
-        writeln!(out, "{style}{}{style:#}", printable(line)).expect("a String takes all that is written");
-    };
     match drift.len() {
-        0 => line(0, styles.strong, &format!("{config}: no drift")),
-        1 => line(0, styles.alarm, &format!("{config}: 1 mismatch")),
-        count => line(0, styles.alarm, &format!("{config}: {count} mismatches")),
+        0 => line(&mut out, 0, styles.strong, &format!("{config}: no drift")),
+        1 => line(&mut out, 0, styles.alarm, &format!("{config}: 1 mismatch")),
+        count => line(
+            &mut out,
+            0,
+            styles.alarm,
+            &format!("{config}: {count} mismatches"),
+        ),
     }
     let mut path = None;
     for drift in drift {
         if path != Some(&drift.path) {
             path = Some(&drift.path);
-            line(0, Style::new(), "");
-            line(0, styles.strong, &drift.path);
+            out.push('\n');
+            line(&mut out, 0, styles.strong, &drift.path);
         }
-        let origin = drift
-            .machine_config
-            .as_ref()
-            .map(|origin| format!(" (from {origin})"))
-            .unwrap_or_default();
-        let what = format!(
-            "{} {}: expected {}, found {}{origin}",
-            drift.code, drift.kind, drift.expected, drift.found
-        );
-        line(1, Style::new(), &what);
-        if let Some(diff) = &drift.diff {
-            diff_lines(diff, styles, |style, text| line(2, style, text));
-        }
-        line(2, styles.faint, &drift.remedy);
+        mismatch(&mut out, drift, styles);
     }
     out
+}
+
+/// Adds one mismatch to a text, below its path: what is expected, what was found, and what to do about it.
+pub fn mismatch(out: &mut String, drift: &Drift, styles: &Styles) {
+    let origin = drift
+        .machine_config
+        .as_ref()
+        .map(|origin| format!(" (from {origin})"))
+        .unwrap_or_default();
+    let what = format!(
+        "{} {}: expected {}, found {}{origin}",
+        drift.code, drift.kind, drift.expected, drift.found
+    );
+    line(out, 1, Style::new(), &what);
+    if let Some(diff) = &drift.diff {
+        diff_lines(diff, styles, |style, text| line(out, 2, style, text));
+    }
+    line(out, 2, styles.faint, &drift.remedy);
+}
+
+/// Adds a line to a text, whatever it holds made printable.
+pub fn line(out: &mut String, depth: usize, style: Style, line: &str) {
+    out.push_str(&"  ".repeat(depth));
+    writeln!(out, "{style}{}{style:#}", printable(line)).expect("a String takes all that is written");
 }
 
 impl std::fmt::Display for DriftKind {
@@ -100,6 +112,7 @@ impl std::fmt::Display for DriftKind {
             DriftKind::Link => "link",
             DriftKind::Mask => "mask",
             DriftKind::Enablement => "enablement",
+            DriftKind::Shadow => "shadow",
             DriftKind::SshKeys => "SSH keys",
             DriftKind::LeadsOut => "leads out",
             DriftKind::Unreadable => "unreadable",

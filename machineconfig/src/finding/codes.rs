@@ -248,6 +248,10 @@ codes! {
         "Name the directory that holds the node's root, and read it as a user who may.";
     DRIFT_LINK = 4014: "A symbolic link of the config leads elsewhere on the node.",
         "Point the link where the config says, or change it in the MachineConfig.";
+    DRIFT_SHADOW = 4015: "A file that is not of the config takes the place of a unit or drop-in of the config, or adds to the unit.",
+        "Remove the file, or bring what it says into a MachineConfig.";
+    DRIFT_POLICY = 4016: "A drift policy cannot be used.",
+        "Correct the policy at the place that is named.";
     SERVER_TLS_SETTINGS = 5001: "The server cannot offer TLS as it is asked to.",
         "Correct --tls-min-version and --tls-cipher-suites, or leave them out.";
     SERVER_PAIR = 5002: "Certificate and key of the server cannot be used.",

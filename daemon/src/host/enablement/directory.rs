@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
+use super::pulls_in;
 use super::search::Unit;
 use super::view::View;
 use crate::host::root::{Entry, EntryKind};
@@ -76,10 +77,7 @@ impl Directory {
         for Entry { name, kind } in view.list(Path::new(path))? {
             // Names of units are ASCII; a name that is no text is none.
             let Some(name) = name.to_str() else { continue };
-            let pulls_in = [".wants", ".requires", ".upholds"]
-                .iter()
-                .any(|suffix| name.ends_with(suffix));
-            if pulls_in && kind == EntryKind::Directory {
+            if pulls_in(name.as_ref()) && kind == EntryKind::Directory {
                 let links = view.list(&Path::new(path).join(name))?;
                 let links = links
                     .into_iter()
