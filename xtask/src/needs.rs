@@ -11,12 +11,15 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::{cache_dir, root, run};
 
 /// Debian packages the tests use, and how their presence is seen.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 8] = [
     ("ignition", "/usr/lib/dracut/modules.d/30ignition/ignition"),
     ("libblkid-dev", "/usr/include/blkid/blkid.h"),
     ("gcc", "/usr/bin/gcc"),
     ("passwd", "/usr/sbin/useradd"),
     ("systemd", "/usr/bin/systemctl"),
+    ("systemd-container", "/usr/bin/systemd-nspawn"),
+    ("debootstrap", "/usr/sbin/debootstrap"),
+    ("iproute2", "/usr/bin/ip"),
 ];
 
 /// What the bench compares with.
