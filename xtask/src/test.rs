@@ -188,7 +188,9 @@ fn ignition() -> Result<()> {
 /// The tests that `cargo test` leaves out, since they boot machines, which takes root and an image of one.
 fn systemd() -> Result<()> {
     if !needs::is_root() {
-        bail!("machines have namespaces and cgroups of their own, which only root may make: run this as root");
+        bail!(
+            "machines have namespaces and cgroups of their own, which only root may make: run this as root"
+        );
     }
     println!("image of a machine: made by debootstrap if it is not there (once, a minute or two)");
     run(&mut cargo([
