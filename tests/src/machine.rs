@@ -4,13 +4,13 @@
 //! in user space; the kernel, its arguments and most of its settings are the host's. It has a network of its own, with nothing but a
 //! loopback device, on which the test can listen too ([`Machine::listen`]).
 //!
-//! Its file system is a plain directory ([`Machine::root`]), so that a test looks at it, and changes it, from outside; also while the
-//! machine is off. What lies on a tmpfs inside (`/run`, `/tmp`) is not seen there but below `/proc/<init>/root`
+//! Its file system is one in memory, mounted on the host ([`Machine::root`]), so that a test looks at it, and changes it, from outside;
+//! also while the machine is off. What is mounted inside only (`/run`, `/tmp`) is not seen there but below `/proc/<init>/root`
 //! ([`Machine::inside`]). So the system bus is at `/proc/<init>/root/run/dbus/system_bus_socket` ([`Machine::bus`]); since the machine
 //! has no user namespace, root outside is root for the bus.
 //!
 //! A machine ends with its value, also when the test panics. One whose test was killed shuts itself down, and what it leaves (a
-//! directory, cgroups, a network namespace) is cleaned when the next machine is made.
+//! directory, a mount, cgroups, a network namespace) is cleaned when the next machine is made.
 
 mod cgroup;
 mod image;
@@ -227,7 +227,7 @@ impl Machine {
         self.place.id()
     }
 
-    /// Its file system as the host sees it, without what is a tmpfs inside; there whether the machine is on or off.
+    /// Its file system as the host sees it, without what is mounted inside only; there whether the machine is on or off.
     #[must_use]
     pub fn root(&self) -> &Path {
         self.place.root_path()
@@ -240,7 +240,7 @@ impl Machine {
         booted.with_context(|| format!("machine {} is between two boots", self.name))
     }
 
-    /// An absolute path as processes inside see it, also on a tmpfs, for use on the host: `/run/x` is `/proc/<init>/root/run/x`. It
+    /// An absolute path as processes inside see it, also on what is mounted inside only, for use on the host: `/run/x` is `/proc/<init>/root/run/x`. It
     /// holds until the next boot.
     pub fn inside(&self, path: &str) -> Result<PathBuf> {
         let root = format!("/proc/{}/root", self.init()?.as_raw_nonzero());

@@ -24,7 +24,11 @@ fn traces(id: &str) -> Result<BTreeSet<&'static str>> {
     let mut found = BTreeSet::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
-        // Processes end while we look.
+        // Processes end while we look. One that has ended, and whose parent was killed, is the host's to bury when it likes.
+        let status = fs::read_to_string(process.join("status")).unwrap_or_default();
+        if status.contains("State:\tZ") {
+            continue;
+        }
         let cgroups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
         let command = fs::read(process.join("cmdline")).unwrap_or_default();
         let is_process = process
