@@ -4,6 +4,7 @@ pub mod bench;
 pub mod client;
 pub mod demo;
 pub mod generated;
+pub mod machine;
 pub mod node;
 pub mod pki;
 pub mod program;

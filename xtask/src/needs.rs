@@ -11,13 +11,16 @@ use anyhow::{Context, Result, bail};
 use crate::cargo::{cache_dir, root, run};
 
 /// Debian packages the tests use, and how their presence is seen.
-const PACKAGES: [(&str, &str); 6] = [
+const PACKAGES: &[(&str, &str)] = &[
     ("ignition", "/usr/lib/dracut/modules.d/30ignition/ignition"),
     ("libblkid-dev", "/usr/include/blkid/blkid.h"),
     ("gcc", "/usr/bin/gcc"),
     ("passwd", "/usr/sbin/useradd"),
     ("systemd", "/usr/bin/systemctl"),
     ("dbus-daemon", "/usr/bin/dbus-daemon"),
+    ("systemd-container", "/usr/bin/systemd-nspawn"),
+    ("debootstrap", "/usr/sbin/debootstrap"),
+    ("iproute2", "/usr/bin/ip"),
 ];
 
 /// What the bench compares with.

@@ -72,6 +72,11 @@ const STEPS: [Step; 11] = [
         run: ignition,
         basis: false,
     },
+    Step {
+        name: "real systemd",
+        run: systemd,
+        basis: false,
+    },
 ];
 
 /// Runs every step, also after one failed, unless the rest rests on it.
@@ -200,6 +205,36 @@ fn ignition() -> Result<()> {
         "--ignored",
     ])?;
     run(test.env("IGNITION_BUILT", needs::ignition_dir()?))
+}
+
+/// The tests that `cargo test` leaves out, since they boot machines, which takes root and an image of one.
+fn systemd() -> Result<()> {
+    if !needs::is_root() {
+        bail!(
+            "machines have namespaces and cgroups of their own, which only root may make: run this as root"
+        );
+    }
+    println!("image of a machine: made by debootstrap if it is not there (once, a minute or two)");
+    run(&mut cargo([
+        "run",
+        "--quiet",
+        "--package",
+        "e2e",
+        "--bin",
+        "machine",
+        "--",
+        "image",
+    ])?)?;
+    run(&mut cargo([
+        "test",
+        "--quiet",
+        "--package",
+        "e2e",
+        "--test",
+        "machine",
+        "--",
+        "--ignored",
+    ])?)
 }
 
 /// `7.3 s`, `12 min 03 s`.
