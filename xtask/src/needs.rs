@@ -9,14 +9,20 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cache_dir, root, run};
+use crate::guest;
 
 /// Debian packages the tests use, and how their presence is seen.
-const PACKAGES: [(&str, &str); 5] = [
+const PACKAGES: [(&str, &str); 9] = [
     ("ignition", "/usr/lib/dracut/modules.d/30ignition/ignition"),
     ("libblkid-dev", "/usr/include/blkid/blkid.h"),
     ("gcc", "/usr/bin/gcc"),
     ("passwd", "/usr/sbin/useradd"),
     ("systemd", "/usr/bin/systemctl"),
+    ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
+    ("e2fsprogs", "/usr/sbin/mke2fs"),
+    ("xfsprogs", "/usr/sbin/mkfs.xfs"),
+    // modprobe, which knows the order of drivers
+    ("kmod", "/usr/sbin/modprobe"),
 ];
 
 /// What the bench compares with.
@@ -31,7 +37,8 @@ const GO: (u32, u32) = (1, 24);
 /// Sees to everything; what it reports as missing cannot be helped from here.
 pub(crate) fn provide() -> Result<()> {
     packages()?;
-    ignition()
+    ignition()?;
+    guest::provide()
 }
 
 /// Sees to the other side of the comparisons that the bench makes.

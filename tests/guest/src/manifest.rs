@@ -1,6 +1,8 @@
 //! A tree as text: one line for each object, so that two trees are equal exactly when their manifests are.
 
+use std::fmt::Write as _;
 use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -25,15 +27,16 @@ fn walk(root: &Path, dir: &Path, without: &[PathBuf], lines: &mut Vec<String>) -
     paths.sort();
     for path in paths.iter().filter(|path| !without.contains(path)) {
         let on_disk = host(path);
-        let metadata =
-            fs::symlink_metadata(&on_disk).with_context(|| format!("could not look at {}", path.display()))?;
+        let metadata = fs::symlink_metadata(&on_disk)
+            .with_context(|| format!("could not look at {}", path.display()))?;
         let (kind, content) =
             describe(&on_disk, &metadata).with_context(|| format!("could not read {}", path.display()))?;
         lines.push(format!(
-            "{kind} {:04o} {}:{} {content} {path:?}",
+            "{kind} {:04o} {}:{} {content} \"{}\"",
             metadata.mode() & 0o7777,
             metadata.uid(),
-            metadata.gid()
+            metadata.gid(),
+            path.as_os_str().as_bytes().escape_ascii()
         ));
         if metadata.is_dir() {
             walk(root, path, without, lines)?;
@@ -45,14 +48,18 @@ fn walk(root: &Path, dir: &Path, without: &[PathBuf], lines: &mut Vec<String>) -
 fn describe(path: &Path, metadata: &Metadata) -> Result<(&'static str, String)> {
     let kind = metadata.file_type();
     Ok(if kind.is_file() {
-        // Lower-case hexadecimal digits.
-        let sum: String = Sha256::digest(fs::read(path)?)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let mut sum = String::new();
+        for byte in Sha256::digest(fs::read(path)?) {
+            // Writing to a string does not fail.
+            let _ = write!(sum, "{byte:02x}");
+        }
         ("file", sum)
     } else if kind.is_symlink() {
-        ("link", format!("{:?}", fs::read_link(path)?))
+        let target = fs::read_link(path)?;
+        (
+            "link",
+            format!("\"{}\"", target.as_os_str().as_bytes().escape_ascii()),
+        )
     } else {
         let kind = if kind.is_dir() {
             "dir"

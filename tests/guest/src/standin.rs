@@ -30,7 +30,7 @@ pub enum Care {
     Full,
     /// Never asks the kernel to write anything out: after a power cut, names may be there whose contents are not.
     NoSync,
-    /// Has no commit mark: each file by itself is right, all together are a mix.
+    /// Goes file by file, without a commit mark: each file is right at any moment, all together are a mix.
     NoMark,
 }
 
@@ -45,6 +45,10 @@ pub fn apply(root: &Path, config: &str, care: Care) -> Result<()> {
         let path = files.join(format!("{number:04}{STAGED}"));
         let mut file = File::create(&path).with_context(|| format!("could not stage {}", path.display()))?;
         file.write_all(contents(number, word).as_bytes())?;
+        if care == Care::NoMark {
+            file.sync_all()?;
+            fs::rename(&path, path.with_extension(""))?;
+        }
     }
     sync(&files, care)?;
     if care != Care::NoMark {

@@ -1,4 +1,6 @@
-//! The first process of a guest. It mounts the disk and then does what the second serial port says, line by line:
+//! The first process of a guest. It says `hello` until somebody answers `begin BOOT-ID` (in between the machine may be frozen and
+//! thawed any number of times, since no driver has seen the disk), mounts the disk, says `ready`, and then does what the second serial
+//! port says, line by line:
 //!
 //! | line | answer |
 //! |---|---|
@@ -12,7 +14,7 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, lchown, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use e2e_guest::manifest;
-use rustix::mount::{MountFlags, mount};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::mount::{MountFlags, mount, mount_bind};
 use rustix::system::{RebootCommand, finit_module, reboot};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
@@ -37,6 +40,15 @@ const PORT: &str = "/dev/ttyS1";
 
 /// How long the disk may take to show up once its driver is there.
 const DISK_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Where programs read what tells one boot from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Between two greetings.
+const GREETING: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 10_000_000,
+};
 
 /// Between two syncs of the noise: often enough that the journal of the file system is written at every stage of an apply, seldom
 /// enough to leave the processor to it.
@@ -54,7 +66,7 @@ fn main() {
 
 /// Until `off`.
 fn serve() -> Result<()> {
-    prepare()?;
+    mount_kernel()?;
     let port = OpenOptions::new()
         .read(true)
         .write(true)
@@ -64,8 +76,16 @@ fn serve() -> Result<()> {
     settings.make_raw();
     tcsetattr(&port, OptionalActions::Now, &settings)?;
     let mut answers = port.try_clone()?;
+    let mut orders = BufReader::new(port).lines();
+    let first = greet(&mut answers, &mut orders)?;
+    let Some(("begin", boot)) = first.split_once('\t') else {
+        bail!("the first order is not begin BOOT-ID: {first:?}");
+    };
+    replace_boot_id(boot)?;
+    load_drivers()?;
+    mount_disk()?;
     writeln!(answers, "ready")?;
-    for line in BufReader::new(port).lines() {
+    for line in orders {
         let line = line.context("could not read an order")?;
         let words: Vec<&str> = line.split('\t').collect();
         if words == ["off"] {
@@ -78,8 +98,20 @@ fn serve() -> Result<()> {
     Ok(())
 }
 
-/// Mounts what programs expect, loads the drivers and mounts the disk.
-fn prepare() -> Result<()> {
+/// Says that we are there until the first order comes.
+fn greet(answers: &mut File, orders: &mut impl Iterator<Item = io::Result<String>>) -> Result<String> {
+    loop {
+        writeln!(answers, "hello")?;
+        let heard = poll(&mut [PollFd::new(answers, PollFlags::IN)], Some(&GREETING))?;
+        if heard > 0 {
+            let line = orders.next().context("the port was closed")?;
+            return line.context("could not read the first order");
+        }
+    }
+}
+
+/// Mounts what programs expect of a kernel.
+fn mount_kernel() -> Result<()> {
     for (kind, target) in [
         ("proc", "/proc"),
         ("sysfs", "/sys"),
@@ -90,6 +122,16 @@ fn prepare() -> Result<()> {
         fs::create_dir_all(target)?;
         attach(kind, target, kind)?;
     }
+    Ok(())
+}
+
+/// A thawed kernel draws the same random numbers as the last time it was thawed, but each power cut is followed by another boot.
+fn replace_boot_id(boot: &str) -> Result<()> {
+    fs::write("/tmp/boot_id", format!("{boot}\n"))?;
+    mount_bind("/tmp/boot_id", BOOT_ID).context("could not replace the boot id")
+}
+
+fn load_drivers() -> Result<()> {
     let mut drivers = fs::read_dir("/modules")
         .context("could not list the drivers")?
         .map(|entry| Ok(entry?.path()))
@@ -99,6 +141,10 @@ fn prepare() -> Result<()> {
         finit_module(File::open(&driver)?, c"", 0)
             .with_context(|| format!("could not load {}", driver.display()))?;
     }
+    Ok(())
+}
+
+fn mount_disk() -> Result<()> {
     let arguments = fs::read_to_string("/proc/cmdline")?;
     let kind = arguments
         .split_whitespace()
