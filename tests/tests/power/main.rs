@@ -11,7 +11,7 @@ use e2e::vm::power::{Report, Subject, cut_power, seed};
 use tempfile::TempDir;
 
 /// Cuts of an apply of the daemon, on each file system.
-const CUTS: usize = 40;
+const CUTS: usize = 32;
 
 /// Cuts of the program that the tests are tried on. Enough for it to be found old and new.
 const TRIAL_CUTS: usize = 20;
