@@ -81,6 +81,8 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
     use std::path::{Path, PathBuf};
 
+    type Change = fn(&Path);
+
     fn tree(dir: &Path) {
         fs::create_dir_all(dir.join("etc/left-out")).unwrap();
         fs::write(dir.join("etc/motd"), "abc").unwrap();
@@ -102,7 +104,6 @@ mod tests {
 
         fs::write(dir.path().join("etc/left-out/noise"), "y").unwrap();
         assert_eq!(look(), before);
-        type Change = fn(&Path);
         let changes: [Change; 5] = [
             |dir| fs::write(dir.join("etc/motd"), "abd").unwrap(),
             |dir| fs::set_permissions(dir.join("etc/motd"), Permissions::from_mode(0o600)).unwrap(),
