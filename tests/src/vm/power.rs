@@ -27,8 +27,12 @@ const PROGRAM: &str = "/program";
 /// After how many cuts of an apply one cut of a recovery follows.
 const RECOVERY_EVERY: usize = 5;
 
-/// The moments of the cuts are spread over the time that one apply took, and a little more: the end is to be cut too.
-const SPAN: f64 = 1.1;
+/// The moments of the cuts are spread over the time that one apply took, and a quarter more: an apply that takes longer by now is to be
+/// cut near its end too, and what it did when it had ended must last.
+const SPAN: f64 = 1.25;
+
+/// How many times the cuts that were asked for are made when all of them fell on one side of the commit.
+const ROUNDS: usize = 3;
 
 /// How much longer an apply is thought to take when it had not ended by the time that was expected: this machine does other work too.
 const SLOWER: f64 = 1.25;
@@ -140,7 +144,8 @@ pub fn seed() -> Result<u64> {
     }
 }
 
-/// Cuts the power `cuts` times during an apply, and now and then during the recovery after it. Ends at the first tree that is neither
+/// Cuts the power at least `cuts` times during an apply, and now and then during the recovery after it. When all cuts fell on one side of
+/// the commit, there are up to two more rounds. Ends at the first tree that is neither
 /// old nor new, which is part of the report. An error means that no statement can be made: a guest that does not boot, a program that
 /// fails.
 pub fn cut_power(
@@ -265,7 +270,13 @@ impl<'a> Trial<'a> {
         let mut span = self.apply;
         let mut allowed = Allowed::Uncut(Config::Second);
         let mut story = "nothing was cut yet".to_owned();
-        for (number, moment) in moments(&mut rng, cuts).into_iter().enumerate() {
+        let moments = (0..ROUNDS)
+            .flat_map(|_| moments(&mut rng, cuts))
+            .collect::<Vec<_>>();
+        for (number, moment) in moments.into_iter().enumerate() {
+            if number >= cuts && report.old > 0 && report.new > 0 {
+                break;
+            }
             if number % RECOVERY_EVERY == RECOVERY_EVERY - 1 {
                 let moment = self.recover.mul_f64(rng.f64());
                 self.cut_recovery(moment)?;

