@@ -11,6 +11,7 @@ pub mod program;
 pub mod real_ignition;
 pub mod service;
 pub mod vectors;
+pub mod vm;
 
 use std::path::Path;
 

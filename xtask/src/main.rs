@@ -2,6 +2,7 @@
 
 mod cargo;
 mod chores;
+mod guest;
 mod needs;
 mod sizes;
 mod test;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cache_dir, root, run};
+use crate::guest;
 
 /// Debian packages the tests use, and how their presence is seen.
 const PACKAGES: &[(&str, &str)] = &[
@@ -21,6 +22,11 @@ const PACKAGES: &[(&str, &str)] = &[
     ("systemd-container", "/usr/bin/systemd-nspawn"),
     ("debootstrap", "/usr/sbin/debootstrap"),
     ("iproute2", "/usr/bin/ip"),
+    ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
+    ("e2fsprogs", "/usr/sbin/mke2fs"),
+    ("xfsprogs", "/usr/sbin/mkfs.xfs"),
+    // modprobe, which knows the order of drivers
+    ("kmod", "/usr/sbin/modprobe"),
 ];
 
 /// What the bench compares with.
@@ -35,7 +41,8 @@ const GO: (u32, u32) = (1, 24);
 /// Sees to everything; what it reports as missing cannot be helped from here.
 pub(crate) fn provide() -> Result<()> {
     packages()?;
-    ignition()
+    ignition()?;
+    guest::provide()
 }
 
 /// Sees to the other side of the comparisons that the bench makes.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::cargo::{cargo, run};
-use crate::{needs, sizes};
+use crate::{guest, needs, sizes};
 
 /// One step.
 struct Step {
@@ -16,7 +16,7 @@ struct Step {
     basis: bool,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step {
         name: "what the tests need",
         run: needs::provide,
@@ -75,6 +75,11 @@ const STEPS: [Step; 11] = [
     Step {
         name: "real systemd",
         run: systemd,
+        basis: false,
+    },
+    Step {
+        name: "power cuts",
+        run: power,
         basis: false,
     },
 ];
@@ -235,6 +240,30 @@ fn systemd() -> Result<()> {
         "--",
         "--ignored",
     ])?)
+}
+
+/// The tests that `cargo test` leaves out, since they need root, QEMU, a kernel for guests and static programs.
+fn power() -> Result<()> {
+    if !needs::is_root() {
+        bail!("the trees of guests belong to many users, which only root may make: run this as root");
+    }
+    let programs = guest::programs()?;
+    let mut test = cargo([
+        "test",
+        "--quiet",
+        "--package",
+        "e2e",
+        "--test",
+        "power",
+        "--",
+        "--ignored",
+        "--nocapture",
+        // Each guest is a busy processor.
+        "--test-threads=2",
+    ])?;
+    run(test
+        .env("GUEST_KERNEL", guest::kernel()?)
+        .env("GUEST_PROGRAMS", programs))
 }
 
 /// `7.3 s`, `12 min 03 s`.
