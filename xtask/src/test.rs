@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::cargo::{cargo, run};
+use crate::chores::built;
 use crate::{needs, sizes};
 
 /// One step.
@@ -122,28 +123,19 @@ fn documentation() -> Result<()> {
     run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
+/// Programs and tests in one go and with the same features, so that no later step has anything left to build.
 fn build() -> Result<()> {
     run(&mut cargo([
         "build",
         "--quiet",
         "--workspace",
-        "--exclude",
-        "xtask",
         "--bins",
+        "--tests",
     ])?)
 }
 
 fn fresh() -> Result<()> {
-    run(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "e2e",
-        "--bin",
-        "generate",
-        "--",
-        "--check",
-    ])?)
+    run(built("generate", false)?.arg("--check"))
 }
 
 fn tests() -> Result<()> {
@@ -152,14 +144,7 @@ fn tests() -> Result<()> {
 }
 
 fn vectors() -> Result<()> {
-    run(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "e2e",
-        "--bin",
-        "vectors",
-    ])?)
+    run(&mut built("vectors", false)?)
 }
 
 /// The tests that `cargo test` leaves out, since they need root and the two Ignitions.
@@ -170,8 +155,8 @@ fn ignition() -> Result<()> {
     let mut test = cargo([
         "test",
         "--quiet",
-        "--package",
-        "e2e",
+        // Not the one package that has it: that would be built with other features.
+        "--workspace",
         "--test",
         "ignition",
         "--",
