@@ -1,7 +1,7 @@
 //! Assembly: from a rendered MachineConfig and what goes with it to the bytes a machine is served.
 //!
 //! Entry point: [`Assembly`]. A function of values; the order of what is appended is the reference's
-//! (`MCO server 1.8`), and so is every byte but the mode of the kubeconfig.
+//! (`MCO server 1.8`), and so is every byte but the modes of two files.
 
 mod go_json;
 mod object;
@@ -28,7 +28,8 @@ const PRE_BUILT_IMAGE: &str = "machineconfiguration.openshift.io/pre-built-image
 
 /// 0644, the reference's mode of everything that is appended.
 const MODE: u32 = 0o644;
-/// 0600: the kubeconfig holds a token. The reference serves it with 0644.
+/// 0600, where the reference has 0644 too: the kubeconfig holds a token, and the MachineConfig the contents of every file of the
+/// node, those with mode 0600 included.
 const SECRET_MODE: u32 = 0o600;
 
 /// The version below which Ignition cannot set kernel arguments by itself.
@@ -171,7 +172,7 @@ fn combine(mut config: Value, object: &MachineConfig, inputs: &Inputs<'_>) -> Re
     files.push(file(KUBECONFIG, SECRET_MODE, inputs.kubeconfig));
     files.push(file(
         CONTENT,
-        MODE,
+        SECRET_MODE,
         go_json::indented(&object::as_written(object)).as_bytes(),
     ));
     for (registry, ca) in inputs.registry_cas {

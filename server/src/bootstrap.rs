@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cli::{Bootstrap, MetricsAddress, Serving};
+use crate::file_limit;
 use crate::files::{Layout, Loader};
 use crate::listener::{self, Limits, Shared};
 use crate::metrics::ConnectionMetrics;
@@ -28,7 +29,7 @@ use crate::watched;
 const METRICS_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8798);
 
 /// Connections to the metrics port at a time: a few scrapers, no crowd.
-const METRICS_CONNECTIONS: usize = 16;
+pub(crate) const METRICS_CONNECTIONS: usize = 16;
 
 /// The ports of a server, open and not yet answering.
 #[derive(Debug)]
@@ -45,7 +46,10 @@ struct Ports {
 pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
     // Dropped last, before the caller prints an error: what was logged comes before it.
     let log = crate::log::init(serving.log_format, serving.klog.v);
-    raise_file_limit();
+    let limits = Limits {
+        max_connections: file_limit::connections(serving.max_connections),
+        ..limits(serving)
+    };
     let layout = layout(bootstrap);
     let settings = tls_settings(&layout, serving)?;
     let pair = PairFiles::new(serving.cert.clone(), serving.key.clone())?;
@@ -66,7 +70,7 @@ pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
         pools = ?app.snapshot().ready_pools().map(|pool| &*pool.name).collect::<Vec<_>>(),
         "Serving"
     );
-    runtime.block_on(serve(ports, acceptor, &app, limits(serving)))?;
+    runtime.block_on(serve(ports, acceptor, &app, limits))?;
     // Nothing that is left is worth waiting for.
     runtime.shutdown_background();
     Ok(())
@@ -267,14 +271,4 @@ fn refused_settings(error: &SettingsError) -> Finding {
         "",
         error.to_string(),
     )
-}
-
-/// Lets the process have as many files open as it may: each connection is one.
-fn raise_file_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::debug!(%error, "Limit of open files not raised");
-    }
 }

@@ -213,30 +213,25 @@ impl Layout {
             .join("controller-config/machine-config-controller.yaml")
     }
 
-    /// The names of the pools that there are and that are served, sorted.
+    /// The names of the pools that there are and that are served, sorted; nothing when the directory holds no pool at all.
     ///
     /// A directory that is gone is an error and no end of all pools: more likely it is not mounted.
-    fn pool_names(&self) -> Result<Vec<String>, Finding> {
+    fn pool_names(&self) -> Result<Option<Vec<String>>, Finding> {
         let directory = self.base_dir.join("machine-pools");
         let unreadable = |error| read::unreadable(Code::SERVER_DIRECTORY, &directory, &error);
         let entries = fs::read_dir(&directory).map_err(unreadable)?;
-        if let Some(names) = self.served.names() {
-            // An error other than absence is reported when the file is read.
-            let there = names
-                .iter()
-                .filter(|name| self.pool(name).try_exists().unwrap_or(true));
-            let mut names: Vec<String> = there.map(ToString::to_string).collect();
-            names.sort_unstable();
-            return Ok(names);
-        }
         let mut names = Vec::new();
         for entry in entries {
             let name = entry.map_err(unreadable)?.file_name();
             let name = name.to_str().and_then(|name| name.strip_suffix(".yaml"));
             names.extend(name.filter(|name| is_object_name(name)).map(str::to_owned));
         }
+        if names.is_empty() {
+            return Ok(None);
+        }
+        names.retain(|name| self.served.includes(name));
         names.sort_unstable();
-        Ok(names)
+        Ok(Some(names))
     }
 }
 
@@ -304,7 +299,9 @@ impl Loader {
     fn refresh_names(&mut self) -> bool {
         let mut changed = false;
         let problem = match self.layout.pool_names() {
-            Ok(mut names) => {
+            Ok(None) if !self.pools.is_empty() => Some(emptied()),
+            Ok(names) => {
+                let mut names = names.unwrap_or_default();
                 let too_many = (names.len() > MAX_POOLS).then(|| too_many_pools(names.len()));
                 names.truncate(MAX_POOLS);
                 let before = self.pools.len();
@@ -353,6 +350,12 @@ impl Loader {
             draining: false,
         }
     }
+}
+
+/// All pools are gone at once: no removal, but a volume that is not mounted or a copy that was cut off.
+fn emptied() -> Finding {
+    let message = "the directory holds no pool any more; those that it held are served on until there is one";
+    Finding::error(Code::SERVER_DIRECTORY, "machine-pools", "", message)
 }
 
 fn too_many_pools(found: usize) -> Finding {
@@ -415,6 +418,8 @@ mod tests {
         write("machine-configs/r.yaml", &config);
         let pool = meta("MachineConfigPool", "p") + "spec: {}\nstatus: {configuration: {name: r}}";
         write("machine-pools/p.yaml", &pool);
+        // The directory is not empty without the pool, which would be another matter.
+        write("machine-pools/q.yaml", "");
         let mut loader = Loader::new(Layout {
             base_dir: dir.path().to_owned(),
             kubeconfig: dir.path().join("kubeconfig"),
@@ -445,5 +450,20 @@ mod tests {
             loader.refresh();
             assert_eq!(served(&loader), expected);
         }
+        // All at once is no removal, however long it lasts.
+        for name in ["p", "q"] {
+            fs::remove_file(dir.path().join(format!("machine-pools/{name}.yaml"))).unwrap();
+        }
+        for _ in 0..=LOOKS_WITHOUT_FILE {
+            loader.refresh();
+            assert_eq!(served(&loader), "s");
+            assert!(loader.snapshot().problems.contains(&emptied()));
+        }
+        write("machine-pools/q.yaml", "");
+        for _ in 0..LOOKS_WITHOUT_FILE {
+            loader.refresh();
+        }
+        let snapshot = loader.snapshot();
+        assert!(!snapshot.pools.contains_key("p") && !snapshot.problems.contains(&emptied()));
     }
 }

@@ -7,6 +7,7 @@ pub mod accept;
 pub mod assemble;
 pub mod bootstrap;
 pub mod cli;
+mod file_limit;
 pub mod files;
 pub mod listener;
 mod log;

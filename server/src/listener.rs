@@ -2,11 +2,14 @@
 //!
 //! Entry points: [`bind`] and [`serve`]. What is answered is the business of the service that is passed in.
 
+mod paced;
+mod share;
 mod stall;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +21,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::metrics::{ConnectionFailure, ConnectionMetrics};
+use paced::Paced;
+use share::{Share, Slot, Slots};
 use stall::StallGuard;
 
 /// Connections the kernel holds for us while all slots are taken; it cuts this to `net.core.somaxconn`.
@@ -35,7 +40,7 @@ const BACKLOG: u32 = 4096;
 const TLS_BUFFER: usize = 60 << 10;
 
 /// About what all connections together may hold that way; beyond it each gets less.
-const TLS_BUFFERS: usize = 32 << 20;
+const TLS_BUFFERS: usize = 16 << 20;
 
 /// The largest TLS record: the least that a connection gets, and the step in which it gets more.
 const TLS_RECORD: usize = 16 << 10;
@@ -52,7 +57,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// What a peer may take up.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Connections at a time, over all listeners that share a [`Shared`]; more wait in the kernel's queue.
+    /// Connections at a time, over all listeners that share a [`Shared`]; more wait, all but one of each listener in
+    /// the kernel's queue. An address that would then hold more of them than are free is not let in.
     pub max_connections: usize,
     /// Time for the TLS handshake, and again for each whole request header, counted from the handshake or
     /// from the end of the answer before; so an unused connection is closed after it too.
@@ -67,7 +73,7 @@ pub struct Limits {
 #[derive(Debug, Clone)]
 pub struct Shared {
     limits: Limits,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     metrics: ConnectionMetrics,
     stop: watch::Receiver<bool>,
 }
@@ -78,16 +84,15 @@ impl Shared {
     pub fn new(limits: Limits, metrics: ConnectionMetrics, stop: watch::Receiver<bool>) -> Self {
         Self {
             limits,
-            slots: Arc::new(Semaphore::new(limits.max_connections)),
+            slots: Slots::new(limits.max_connections),
             metrics,
             stop,
         }
     }
 
-    /// What a connection that begins now may hold of its encrypted answer.
+    /// What a connection may hold of its encrypted answer now.
     fn tls_buffer(&self) -> usize {
-        let open = self.limits.max_connections - self.slots.available_permits();
-        let whole_records = TLS_BUFFERS / open.max(1) / TLS_RECORD * TLS_RECORD;
+        let whole_records = TLS_BUFFERS / self.slots.taken().max(1) / TLS_RECORD * TLS_RECORD;
         whole_records.clamp(TLS_RECORD, TLS_BUFFER)
     }
 }
@@ -135,11 +140,12 @@ where
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut stop = shared.stop.clone();
+    let mut waiting = None;
     loop {
         let (stream, peer, slot) = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => break,
             Some(_) = connections.join_next() => continue,
-            accepted = accept(&listener, &shared) => accepted,
+            accepted = next(&listener, &shared, &mut waiting) => accepted,
         };
         connections.spawn(connection(
             stream,
@@ -163,20 +169,36 @@ where
     }
 }
 
-/// The next connection, once there is a slot for it.
-async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr, OwnedSemaphorePermit) {
-    let slot = shared
-        .slots
-        .clone()
-        .acquire_owned()
-        .await
-        .expect("nobody closes the semaphore");
+/// A connection that waits for a slot. It outlives a look at something else in between.
+type Waiting = Pin<Box<dyn Future<Output = (TcpStream, SocketAddr, Slot)> + Send>>;
+
+/// The next connection, once there is a slot for it. A listener that waits for connections holds none: what it has
+/// would be missing where they come.
+async fn next(
+    listener: &TcpListener,
+    shared: &Shared,
+    waiting: &mut Option<Waiting>,
+) -> (TcpStream, SocketAddr, Slot) {
+    if waiting.is_none() {
+        let (stream, peer, share) = accept(listener, shared).await;
+        *waiting = Some(Box::pin(async move { (stream, peer, share.slot().await) }));
+    }
+    let accepted = waiting.as_mut().expect("set just before").await;
+    *waiting = None;
+    accepted
+}
+
+/// The next connection of an address that has not got its share yet. Others are closed.
+async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAddr, Share) {
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
                 // A listener for both IP versions names IPv4 peers as IPv6 ones.
                 let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-                return (stream, peer, slot);
+                match shared.slots.share(peer.ip()) {
+                    Some(share) => return (stream, peer, share),
+                    None => shared.metrics.failed(ConnectionFailure::Share),
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "Connection not accepted");
@@ -194,7 +216,7 @@ async fn connection<S, B>(
     service: S,
     shared: Shared,
     watcher: Watcher,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
@@ -210,13 +232,11 @@ async fn connection<S, B>(
         return http(stream, service, &shared, watcher).await;
     };
     match timeout(shared.limits.header_timeout, acceptor.accept(stream)).await {
-        Ok(Ok(mut stream)) => {
-            let (tcp, session) = stream.get_mut();
-            session.set_buffer_limit(Some(shared.tls_buffer()));
+        Ok(Ok(stream)) => {
             // We have nothing to say after the handshake, and a client that waits for its end to be acknowledged
             // before it sends its request would wait for the kernel's delayed acknowledgement, 40 ms.
-            let _ = tcp.get_ref().set_quickack(true);
-            http(stream, service, &shared, watcher).await;
+            let _ = stream.get_ref().0.get_ref().set_quickack(true);
+            http(Paced::new(stream, shared.clone()), service, &shared, watcher).await;
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed");
@@ -272,13 +292,13 @@ mod tests {
         for (open, kib) in [
             (0, 60),
             (1, 60),
-            (500, 60),
-            (600, 48),
-            (1000, 32),
-            (2000, 16),
+            (250, 60),
+            (300, 48),
+            (500, 32),
+            (1000, 16),
             (100_000, 16),
         ] {
-            let taken = shared.slots.try_acquire_many(open).unwrap();
+            let taken = shared.slots.take(open);
             assert_eq!(shared.tls_buffer(), kib << 10, "{open}");
             drop(taken);
         }

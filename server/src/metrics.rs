@@ -57,6 +57,8 @@ pub struct OpenConnection(Gauge);
 pub enum ConnectionFailure {
     /// The system did not hand it out.
     Accept,
+    /// Its address holds more connections than it leaves to others.
+    Share,
     /// The TLS handshake failed.
     Handshake,
     /// The TLS handshake took too long.
@@ -257,6 +259,7 @@ impl ConnectionMetrics {
     pub fn failed(&self, failure: ConnectionFailure) {
         let reason = match failure {
             ConnectionFailure::Accept => "accept",
+            ConnectionFailure::Share => "share",
             ConnectionFailure::Handshake => "handshake",
             ConnectionFailure::HandshakeTimeout => "handshake_timeout",
             ConnectionFailure::HeaderTimeout => "header_timeout",

@@ -7,12 +7,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::header::HOST;
+use http::{HeaderMap, Method, StatusCode};
 use ignition::Version;
 use percent_encoding::percent_decode_str;
 
 use crate::accept::negotiate;
-use crate::snapshot::{Lookup, Pool, Snapshot};
+use crate::snapshot::{Body, Lookup, Pool, Snapshot};
 
 /// An answer. `HEAD` gets the same without the bytes.
 #[derive(Debug, Clone)]
@@ -22,7 +23,7 @@ pub struct Reply {
     /// The type of the body, when there is one.
     pub content_type: Option<&'static str>,
     /// The body; empty unless the status is 200 and something was asked for.
-    pub body: Bytes,
+    pub body: Body,
     /// What it was about, for log and metrics.
     pub about: About,
 }
@@ -89,6 +90,26 @@ pub fn answer(snapshot: &Snapshot, method: &Method, path: &str, accept: Option<&
     }
 }
 
+/// Refuses a request whose `Host` is not what HTTP asks for (RFC 9112, 3.2; so does the reference's HTTP library): two parties on
+/// the way that read such a request in two ways can be played off against each other.
+#[must_use]
+pub fn refuse_host(version: http::Version, headers: &HeaderMap) -> Option<Reply> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let reason = match (hosts.next(), hosts.next()) {
+        (None, _) if version < http::Version::HTTP_11 => return None,
+        (None, _) => "the request has no Host",
+        (Some(host), None) if host.as_bytes().iter().copied().all(may_be_in_host) => return None,
+        (Some(_), None) => "the Host of the request is malformed",
+        (Some(_), Some(_)) => "the request has several Hosts",
+    };
+    Some(Reply::refused(Handler::Other, StatusCode::BAD_REQUEST, reason))
+}
+
+/// The characters of a host, IPv6 address and port included, and nothing that begins a user, a path or a query.
+fn may_be_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!$%&'()*+,-.:;=[]_~".contains(&byte)
+}
+
 fn handler(path: &str) -> Handler {
     match path {
         "/healthz" => Handler::Health,
@@ -142,17 +163,22 @@ fn body(pool: &Arc<Pool>, version: Version) -> Reply {
     reply
 }
 
+/// The status and nothing else: whoever reaches the port may ask.
 fn ready(snapshot: &Snapshot) -> Reply {
-    let status = if snapshot.is_ready() {
-        StatusCode::OK
+    if snapshot.is_ready() {
+        Reply::empty(Handler::Ready, StatusCode::OK, None)
     } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+        Reply::refused(Handler::Ready, StatusCode::SERVICE_UNAVAILABLE, "not ready")
+    }
+}
+
+/// What `/readyz` says on the port of the metrics, to those who look after the server.
+#[must_use]
+pub fn readiness(snapshot: &Snapshot) -> Reply {
     Reply {
-        status,
         content_type: Some("text/plain; charset=utf-8"),
-        body: Bytes::from(snapshot.readiness()),
-        about: About::new(Handler::Ready, None),
+        body: Bytes::from(snapshot.readiness()).into(),
+        ..ready(snapshot)
     }
 }
 
@@ -179,7 +205,7 @@ impl Reply {
         Self {
             status,
             content_type: None,
-            body: Bytes::new(),
+            body: Body::default(),
             about: About::new(handler, reason),
         }
     }
@@ -203,6 +229,8 @@ impl About {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
     use crate::snapshot::{Served, Slot};
 
@@ -320,6 +348,36 @@ mod tests {
                 "{path}"
             );
         }
+    }
+
+    #[test]
+    fn a_request_has_one_sound_host() {
+        use http::Version;
+        let status = |version, hosts: &[&'static str]| {
+            let hosts = hosts.iter().map(|host| (HOST, HeaderValue::from_static(host)));
+            let headers: HeaderMap = hosts.collect();
+            refuse_host(version, &headers).map(|reply| reply.status.as_u16())
+        };
+        for sound in [
+            "localhost",
+            "api-int.example.com:22623",
+            "192.0.2.1:1",
+            "[2001:db8::1%25eth0]:22623",
+            "",
+        ] {
+            assert_eq!(status(Version::HTTP_11, &[sound]), None, "{sound}");
+            assert_eq!(
+                status(Version::HTTP_11, &[sound, sound]),
+                Some(400),
+                "{sound} twice"
+            );
+        }
+        for malformed in ["a b", "a/b", "user@a", "a?b", "a#b", "a\\b", "\"a\"", "<a>"] {
+            assert_eq!(status(Version::HTTP_11, &[malformed]), Some(400), "{malformed}");
+            assert_eq!(status(Version::HTTP_10, &[malformed]), Some(400), "{malformed}");
+        }
+        assert_eq!(status(Version::HTTP_11, &[]), Some(400));
+        assert_eq!(status(Version::HTTP_10, &[]), None, "it came with HTTP/1.1");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::io::IoSlice;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,15 +14,15 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::{Buf, Bytes};
-use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper::{Request, Response};
 
 use crate::metrics::{self, Metrics};
-use crate::route::{About, Handler, answer};
-use crate::snapshot::Snapshot;
+use crate::route::{About, Handler, answer, readiness, refuse_host};
+use crate::snapshot::{self, Snapshot};
 
 /// What is served now, and the metrics of serving it.
 #[derive(Debug, Default)]
@@ -39,7 +40,7 @@ pub struct Connection {
     peer: SocketAddr,
 }
 
-/// Answers those who ask for metrics.
+/// Answers those who look after the server: metrics, and what there is to say of its readiness.
 #[derive(Debug)]
 pub struct Scrape {
     app: Arc<App>,
@@ -54,7 +55,7 @@ pub struct Answer {
 /// Bytes on their way out. Dropped once they are written, or once the connection has failed.
 #[derive(Debug)]
 pub struct Piece {
-    bytes: Bytes,
+    body: snapshot::Body,
     record: Option<Record>,
 }
 
@@ -133,13 +134,16 @@ impl Service<Request<Incoming>> for Connection {
             .headers()
             .get(ACCEPT)
             .map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let snapshot = self.app.snapshot.load();
-        let reply = answer(
-            &snapshot,
-            request.method(),
-            request.uri().path(),
-            accept.as_deref(),
-        );
+        let refused = refuse_host(request.version(), request.headers());
+        let is_refused = refused.is_some();
+        let reply = refused.unwrap_or_else(|| {
+            answer(
+                &self.app.snapshot.load(),
+                request.method(),
+                request.uri().path(),
+                accept.as_deref(),
+            )
+        });
         let method = match *request.method() {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
@@ -154,7 +158,11 @@ impl Service<Request<Incoming>> for Connection {
             began,
             length: if method == "HEAD" { 0 } else { reply.body.len() },
         };
-        ready(Ok(respond(reply.status, reply.content_type, reply.body, record)))
+        let mut response = respond(reply.status, reply.content_type, reply.body, record);
+        if is_refused {
+            end_connection(&mut response);
+        }
+        ready(Ok(response))
     }
 }
 
@@ -162,19 +170,19 @@ impl Service<Request<Incoming>> for Connection {
 fn respond(
     status: StatusCode,
     content_type: Option<&'static str>,
-    bytes: Bytes,
+    body: snapshot::Body,
     record: Record,
 ) -> Response<Answer> {
     let mut response = Response::new(Answer::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     if let Some(content_type) = content_type {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     if record.length > 0 {
         let record = Some(record);
-        response.body_mut().piece = Some(Piece { bytes, record });
+        response.body_mut().piece = Some(Piece { body, record });
     } else {
         record.finish(0);
     }
@@ -188,19 +196,39 @@ impl Service<Request<Incoming>> for Scrape {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut response = Response::new(Answer::empty());
+        if let Some(refused) = refuse_host(request.version(), request.headers()) {
+            *response.status_mut() = refused.status;
+            end_connection(&mut response);
+            return ready(Ok(response));
+        }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/metrics") => {
-                let bytes = Bytes::from(self.app.metrics.text());
-                response
-                    .headers_mut()
-                    .insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
-                response.body_mut().piece = Some(Piece { bytes, record: None });
+                let body = Bytes::from(self.app.metrics.text()).into();
+                say(&mut response, metrics::CONTENT_TYPE, body);
+            }
+            (&Method::GET, "/readyz") => {
+                let reply = readiness(&self.app.snapshot.load());
+                *response.status_mut() = reply.status;
+                say(&mut response, reply.content_type.unwrap_or_default(), reply.body);
             }
             (&Method::GET, _) => *response.status_mut() = StatusCode::NOT_FOUND,
             _ => *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED,
         }
         ready(Ok(response))
     }
+}
+
+/// A body that is neither logged nor counted.
+fn say(response: &mut Response<Answer>, content_type: &'static str, body: snapshot::Body) {
+    let content_type = HeaderValue::from_static(content_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
+    response.body_mut().piece = Some(Piece { body, record: None });
+}
+
+/// What follows on a connection cannot be trusted to begin where a request begins.
+fn end_connection(response: &mut Response<Answer>) {
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(CONNECTION, close);
 }
 
 // === impl Answer ===
@@ -235,22 +263,26 @@ impl Body for Answer {
 
 impl Buf for Piece {
     fn remaining(&self) -> usize {
-        self.bytes.remaining()
+        self.body.remaining()
     }
 
     fn chunk(&self) -> &[u8] {
-        self.bytes.chunk()
+        self.body.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.body.chunks_vectored(slices)
     }
 
     fn advance(&mut self, count: usize) {
-        self.bytes.advance(count);
+        self.body.advance(count);
     }
 }
 
 impl Drop for Piece {
     fn drop(&mut self) {
         if let Some(record) = self.record.take() {
-            record.finish(self.bytes.len());
+            record.finish(self.body.len());
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is served at one moment: the finished bodies of every pool. A value; requests only look things up.
 
-use std::array;
+mod body;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ignition::Version;
 use machineconfig::Finding;
+
+pub use body::Body;
 
 /// Pools the reference serves from files: those that exist before there is a cluster.
 const CONTROL_PLANE: [&str; 2] = ["master", "arbiter"];
@@ -54,7 +57,7 @@ pub struct Pool {
     /// Name of the rendered MachineConfig that is served.
     pub rendered: String,
     /// One body per version, in the order of [`Version::ALL`]; none where the version cannot say what the config says.
-    bodies: [Option<Bytes>; Version::ALL.len()],
+    bodies: [Option<Body>; Version::ALL.len()],
 }
 
 /// What a pool's name leads to.
@@ -79,21 +82,17 @@ impl Served {
             Self::All => true,
         }
     }
-
-    /// The pools that are served, when they are known without looking.
-    #[must_use]
-    pub fn names(self) -> Option<[&'static str; 2]> {
-        match self {
-            Self::ControlPlane => Some(CONTROL_PLANE),
-            Self::All => None,
-        }
-    }
 }
 
 impl Pool {
     /// A pool with the body that `body` makes for each version.
     pub fn new(name: &str, rendered: String, mut body: impl FnMut(Version) -> Option<String>) -> Self {
-        let bodies = array::from_fn(|at| body(Version::ALL[at]).map(Bytes::from));
+        let mut bodies = [const { None }; Version::ALL.len()];
+        for (at, version) in Version::ALL.into_iter().enumerate() {
+            let (before, rest) = bodies.split_at_mut(at);
+            let whole = body(version).map(Bytes::from);
+            rest[0] = whole.map(|whole| Body::sharing(whole, before.iter().flatten()));
+        }
         Self {
             name: name.into(),
             rendered,
@@ -103,15 +102,9 @@ impl Pool {
 
     /// The body for a version, unless that version cannot say what the config says.
     #[must_use]
-    pub fn body(&self, version: Version) -> Option<&Bytes> {
+    pub fn body(&self, version: Version) -> Option<&Body> {
         let at = Version::ALL.iter().position(|v| *v == version)?;
         self.bodies[at].as_ref()
-    }
-
-    /// Bytes that all bodies take up together.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.bodies.iter().flatten().map(Bytes::len).sum()
     }
 }
 
@@ -141,7 +134,7 @@ impl Snapshot {
         !self.draining && self.ready_pools().next().is_some()
     }
 
-    /// What `/readyz` says: one line per pool, one per problem, and the verdict.
+    /// What `/readyz` says on the port of the metrics: one line per pool, one per problem, and the verdict.
     #[must_use]
     pub fn readiness(&self) -> String {
         let mut text = String::new();

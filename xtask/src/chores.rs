@@ -2,11 +2,11 @@
 
 use std::ffi::OsString;
 use std::path::{Path, absolute};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use crate::cargo::{cargo, run, status, target_dir};
+use crate::cargo::{cargo, root, run, status, target_dir};
 use crate::needs;
 
 /// Builds the real programs, then tells the story with them.
@@ -31,6 +31,7 @@ pub(crate) fn bench(only: Option<&str>, json: Option<&Path>) -> Result<ExitCode>
 
 /// Writes the generated files, or only compares them.
 pub(crate) fn generate(check: bool) -> Result<ExitCode> {
+    build(false)?;
     program(
         "generate",
         false,
@@ -41,10 +42,14 @@ pub(crate) fn generate(check: bool) -> Result<ExitCode> {
 /// Runs the vectors of a directory.
 pub(crate) fn vectors(dir: Option<&Path>) -> Result<ExitCode> {
     let dir = dir.map(absolute).transpose()?;
+    build(false)?;
     program("vectors", false, dir.into_iter().map(Into::into).collect())
 }
 
 /// Builds every program of the workspace. The programs of `e2e` find the others beside themselves.
+///
+/// Always all of them in one go: cargo unites the features of what it builds together, so that a single package would be
+/// built with other features, and all it rests on a second time.
 pub(crate) fn build(release: bool) -> Result<()> {
     let mut command = cargo(["build", "--quiet", "--workspace", "--exclude", "xtask", "--bins"])?;
     if release {
@@ -54,13 +59,23 @@ pub(crate) fn build(release: bool) -> Result<()> {
     run(&mut command).context("the build failed")
 }
 
-/// Runs one program of package `e2e` and takes over its exit code.
-fn program(name: &str, release: bool, args: Vec<OsString>) -> Result<ExitCode> {
-    let mut command = cargo(["run", "--quiet", "--package", "e2e", "--bin", name])?;
-    if release {
-        command.arg("--release");
+/// One program of package `e2e` as [`build`] left it.
+pub(crate) fn built(name: &str, release: bool) -> Result<Command> {
+    let profile = if release { "release" } else { "debug" };
+    let path = target_dir()?.join(profile).join(name);
+    if !path.is_file() {
+        bail!(
+            "the build left no {}; does a setting of cargo (build.target) put programs elsewhere?",
+            path.display()
+        );
     }
-    command.arg("--").args(args);
-    let code = status(&mut command)?.code().unwrap_or(1);
+    let mut command = Command::new(path);
+    command.current_dir(root());
+    Ok(command)
+}
+
+/// Runs one program of package `e2e` that was built and takes over its exit code.
+fn program(name: &str, release: bool, args: Vec<OsString>) -> Result<ExitCode> {
+    let code = status(built(name, release)?.args(args))?.code().unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

@@ -1,4 +1,4 @@
-//! The one door to every chore. Light on purpose: heavy work lives in the binaries of package `e2e`, which are run through cargo.
+//! The one door to every chore. Light on purpose: heavy work lives in the binaries of package `e2e`, which are built and run.
 
 mod cargo;
 mod chores;

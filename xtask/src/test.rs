@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use crate::cargo::{cargo, run};
+use crate::chores::built;
 use crate::{guest, needs, sizes};
 
 /// One step.
@@ -137,28 +138,19 @@ fn documentation() -> Result<()> {
     run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
+/// Programs and tests in one go and with the same features, so that no later step has anything left to build.
 fn build() -> Result<()> {
     run(&mut cargo([
         "build",
         "--quiet",
         "--workspace",
-        "--exclude",
-        "xtask",
         "--bins",
+        "--tests",
     ])?)
 }
 
 fn fresh() -> Result<()> {
-    run(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "e2e",
-        "--bin",
-        "generate",
-        "--",
-        "--check",
-    ])?)
+    run(built("generate", false)?.arg("--check"))
 }
 
 fn tests() -> Result<()> {
@@ -167,14 +159,7 @@ fn tests() -> Result<()> {
 }
 
 fn vectors() -> Result<()> {
-    run(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "e2e",
-        "--bin",
-        "vectors",
-    ])?)
+    run(&mut built("vectors", false)?)
 }
 
 /// The tests that `cargo test` leaves out, since they change the root directory.
@@ -185,8 +170,7 @@ fn host_programs() -> Result<()> {
     run(&mut cargo([
         "test",
         "--quiet",
-        "--package",
-        "machine-config-daemon",
+        "--workspace",
         "--test",
         "commands",
         "--",
@@ -202,8 +186,8 @@ fn ignition() -> Result<()> {
     let mut test = cargo([
         "test",
         "--quiet",
-        "--package",
-        "e2e",
+        // Not the one package that has it: that would be built with other features.
+        "--workspace",
         "--test",
         "ignition",
         "--",
@@ -220,21 +204,11 @@ fn systemd() -> Result<()> {
         );
     }
     println!("image of a machine: made by debootstrap if it is not there (once, a minute or two)");
-    run(&mut cargo([
-        "run",
-        "--quiet",
-        "--package",
-        "e2e",
-        "--bin",
-        "machine",
-        "--",
-        "image",
-    ])?)?;
+    run(built("machine", false)?.arg("image"))?;
     run(&mut cargo([
         "test",
         "--quiet",
-        "--package",
-        "e2e",
+        "--workspace",
         "--test",
         "machine",
         "--",
@@ -251,8 +225,7 @@ fn power() -> Result<()> {
     let mut test = cargo([
         "test",
         "--quiet",
-        "--package",
-        "e2e",
+        "--workspace",
         "--test",
         "power",
         "--",

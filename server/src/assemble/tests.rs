@@ -75,7 +75,7 @@ fn everything_is_appended_in_order_with_its_mode() {
         (CLOUD_CA, 0o644),
         (NODE_ANNOTATIONS, 0o644),
         (KUBECONFIG, 0o600),
-        (CONTENT, 0o644),
+        (CONTENT, 0o600),
         ("/etc/docker/certs.d/r:5000/ca.crt", 0o644),
         ("/etc/docker/certs.d/s/ca.crt", 0o644),
         (ENCAPSULATED, 0o644),

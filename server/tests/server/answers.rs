@@ -1,7 +1,7 @@
 //! What is answered: statuses, headers, bodies; and on which ports.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use crate::support::{Response, Server, Site, V34};
@@ -75,6 +75,61 @@ fn refusals_have_no_body_and_the_right_status() {
             assert_eq!(response.header("Content-Type"), None, "{method} {path}");
         }
     }
+}
+
+#[test]
+fn a_request_names_one_host() {
+    let site = Site::new();
+    let server = site.serve(&["--insecure-port=0", "--metrics-listen-address=127.0.0.1:0"]);
+    let cases = [
+        ("1.1", "", 400),
+        ("1.1", "Host: a\r\nHost: a\r\n", 400),
+        ("1.1", "Host: a\r\nHost: b\r\n", 400),
+        ("1.1", "Host: a/b\r\n", 400),
+        ("1.1", "Host: user@a\r\n", 400),
+        ("1.1", "Host: [2001:db8::1]:22623\r\n", 200),
+        ("1.0", "", 200),
+        ("1.0", "Host: a\r\nHost: b\r\n", 400),
+    ];
+    for (port, path) in [("insecure", "/config/master"), ("metrics", "/metrics")] {
+        for (version, hosts, status) in cases {
+            let mut stream = server.connect_from(1, port);
+            write!(stream, "GET {path} HTTP/{version}\r\n{hosts}{V34}\r\n").unwrap();
+            let response = Response::read(&mut stream, false).unwrap();
+            assert_eq!(response.status, status, "{port} {version} {hosts:?}");
+            if status == 400 {
+                assert!(response.body.is_empty());
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).unwrap();
+                assert!(rest.is_empty(), "the connection ends");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_is_to_be_installed_learns_only_whether_the_server_is_ready() {
+    let site = Site::new();
+    site.write("base/machine-pools/edge.yaml", "not: a pool");
+    let server = site.serve(&[
+        "--all-pools",
+        "--insecure-port=0",
+        "--metrics-listen-address=127.0.0.1:0",
+    ]);
+    let ready = server.ask("GET", "/readyz", "");
+    assert_eq!((ready.status, ready.text().as_str()), (200, ""));
+    let (status, details) = server.readyz();
+    assert_eq!(status, 200);
+    for detail in ["rendered-master-1", "MC5006", "edge", "\nready\n"] {
+        assert!(details.contains(detail), "{details}");
+    }
+    assert!(server.log().join("\n").contains("MC5006"));
+    let site = Site::new();
+    fs::remove_dir_all(site.path("base/machine-pools")).unwrap();
+    let server = site.serve(&["--metrics-listen-address=127.0.0.1:0"]);
+    let ready = server.ask("GET", "/readyz", "");
+    assert_eq!((ready.status, ready.text().as_str()), (503, ""));
+    assert_eq!(server.readyz().0, 503);
 }
 
 #[test]

@@ -81,9 +81,9 @@ fn who_does_not_take_the_answers_is_cut_off() {
 fn connections_beyond_the_cap_wait_for_their_turn() {
     let site = Site::new();
     let server = site.serve(&["--max-connections=2", METRICS]);
-    let (first, mut second) = (server.tls(), server.tls());
-    // The kernel takes the connection; the server does not see it.
-    let third = server.connect();
+    let (first, mut second) = (server.tls_from(2), server.tls_from(3));
+    // The kernel takes the connection; nobody answers it.
+    let third = server.connect_from(4, "secure");
     for _ in 0..20 {
         write!(second, "GET /config/master HTTP/1.1\r\nHost: x\r\n{V34}\r\n").unwrap();
         assert_eq!(Response::read(&mut second, false).unwrap().status, 200);
@@ -95,6 +95,81 @@ fn connections_beyond_the_cap_wait_for_their_turn() {
         handshake(third, client_config(&pinned)).is_ok(),
         "a free slot goes to the one who waits"
     );
+}
+
+#[test]
+fn one_silent_address_leaves_room_for_others() {
+    let site = Site::new();
+    let server = site.serve(&["--max-connections=8", "--header-timeout=60", METRICS]);
+    let mut silent: Vec<_> = (0..20).map(|_| server.connect_from(2, "secure")).collect();
+    until("the end of those beyond its share", || {
+        (server.metric(&failures("share")) == Some(16)).then_some(())
+    });
+    for excess in &mut silent[4..] {
+        assert_eq!(drain(excess), b"");
+    }
+    // Health checks and machines from elsewhere are answered at once.
+    for host in [3, 4] {
+        let mut stream = server.tls_from(host);
+        for path in ["/healthz", "/config/master"] {
+            write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n{V34}\r\n").unwrap();
+            assert_eq!(Response::read(&mut stream, false).unwrap().status, 200);
+        }
+    }
+    assert!(
+        server.log().join("\n").contains("127.0.0.2"),
+        "an operator learns who it is"
+    );
+    // What it gives back it may have again.
+    drop(silent);
+    until("a slot of its own", || {
+        (server.metric("machine_config_server_connections_open") == Some(0)).then_some(())
+    });
+    server.tls_from(2);
+}
+
+#[test]
+fn a_listener_without_connections_holds_no_slot() {
+    let site = Site::new();
+    let server = site.serve(&["--max-connections=1", "--insecure-port=0", "--header-timeout=60"]);
+    // Both listeners wait, and the only slot is for whoever comes, at either of them.
+    for host in [2, 3] {
+        let mut plain = server.connect_from(host, "insecure");
+        plain
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        assert_eq!(Response::read(&mut plain, false).unwrap().status, 200);
+        drop(plain);
+        let mut tls = server.tls_from(host + 10);
+        tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            .unwrap();
+        assert_eq!(Response::read(&mut tls, false).unwrap().status, 200);
+    }
+}
+
+#[test]
+fn the_cap_fits_below_the_limit_of_open_files() {
+    let site = Site::new();
+    let server = site.serve_with_files(80, &["--header-timeout=60", METRICS]);
+    let warning = server
+        .line("--max-connections is lowered to what the limit of open files (RLIMIT_NOFILE) leaves room for")
+        .expect("an operator learns of it");
+    assert_eq!(
+        (&warning["wanted"], &warning["connections"]),
+        (&4096.into(), &16.into())
+    );
+    // More than fit, each from an address of its own: all slots are taken, and no file is wanting.
+    let _silent: Vec<_> = (2..42).map(|host| server.connect_from(host, "secure")).collect();
+    until("all slots taken", || {
+        (server.metric("machine_config_server_connections_open") == Some(16)).then_some(())
+    });
+    site.write_pool("master", 2);
+    until("the new pool, which takes files to read", || {
+        server.readyz().1.contains("rendered-master-2").then_some(())
+    });
+    assert_eq!(server.metric(&failures("accept")), None);
+    let roomy = site.serve_with_files(1000, &["--max-connections=100"]);
+    assert!(!roomy.log().join("\n").contains("is lowered"));
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn a_changed_pool_is_served_and_a_broken_one_stays_as_it_was() {
 #[test]
 fn pools_come_and_go() {
     let site = Site::new();
-    let server = site.serve(&["--all-pools"]);
+    let server = site.serve(&["--all-pools", METRICS]);
     assert_eq!(server.body("edge").0, 404);
     site.write_pool("edge", 7);
     until("the new pool", || (server.body("edge").0 == 200).then_some(()));
@@ -114,10 +114,18 @@ fn pools_come_and_go() {
     fs::remove_file(site.path("base/machine-pools/edge.yaml")).unwrap();
     until("the pool's end", || (server.body("edge").0 == 404).then_some(()));
     assert_eq!(server.body("worker").0, 200);
-    // All at once is no removal but an accident.
-    fs::remove_dir_all(site.path("base")).unwrap();
+    // All at once is no removal but an accident: the files, and then the directory with everything.
+    for pool in ["worker", "master"] {
+        fs::remove_file(site.path(&format!("base/machine-pools/{pool}.yaml"))).unwrap();
+    }
     until("the problem", || {
-        server.readyz().1.contains("MC5005").then_some(())
+        server.readyz().1.contains("holds no pool any more").then_some(())
+    });
+    assert_eq!(server.body("worker").0, 200);
+    fs::remove_dir_all(site.path("base")).unwrap();
+    until("the other problem", || {
+        let told = server.readyz().1;
+        (told.contains("MC5005") && !told.contains("holds no pool any more")).then_some(())
     });
     assert_eq!(server.body("worker").0, 200);
 }
@@ -127,7 +135,7 @@ fn what_is_not_there_at_first_may_come_later() {
     let site = Site::new();
     fs::remove_dir_all(site.path("base/controller-config")).unwrap();
     fs::remove_dir_all(site.path("base/machine-pools")).unwrap();
-    let server = site.serve(&["--all-pools"]);
+    let server = site.serve(&["--all-pools", METRICS]);
     let (status, text) = server.readyz();
     assert_eq!(status, 503, "{text}");
     assert!(text.contains("MC5005") && text.contains("MC5009"), "{text}");
@@ -147,7 +155,7 @@ fn what_is_not_there_at_first_may_come_later() {
 #[test]
 fn the_kubeconfig_is_taken_over_too() {
     let site = Site::new();
-    let server = site.serve(&[]);
+    let server = site.serve(&[METRICS]);
     site.write("kubeconfig", "clusters: [{name: renewed}]\n");
     until("the new kubeconfig", || {
         server.body("master").1.contains("renewed").then_some(())
@@ -163,7 +171,7 @@ fn the_kubeconfig_is_taken_over_too() {
 fn a_rotation_that_could_not_be_read_is_read_again() {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let site = Site::new();
-    let server = site.serve(&[]);
+    let server = site.serve(&[METRICS]);
     let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap());
     // No file can be opened any more.
     let starved = Rlimit {
@@ -199,7 +207,7 @@ fn a_file_in_the_place_of_another_is_refused() {
         site.path("base/machine-pools/other.yaml"),
     )
     .unwrap();
-    let server = site.serve(&["--all-pools"]);
+    let server = site.serve(&["--all-pools", METRICS]);
     assert_eq!(server.body("other").0, 500);
     assert!(server.log().join("\n").contains("metadata.name"));
     site.write_pool("worker", 2);

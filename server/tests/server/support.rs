@@ -162,9 +162,26 @@ impl Site {
         self.command(flags).spawn().unwrap()
     }
 
+    /// Starts a server that may have so many files open, and waits until it serves.
+    pub(crate) fn serve_with_files(&self, files: u32, flags: &[&str]) -> Server {
+        let command = self.command(flags);
+        let mut limited = Command::new("sh");
+        limited
+            .args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), BINARY])
+            .args(command.get_args())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        self.started(limited)
+    }
+
     /// Starts a server and waits until it serves.
     pub(crate) fn serve(&self, flags: &[&str]) -> Server {
-        let mut child = self.command(flags).spawn().unwrap();
+        self.started(self.command(flags))
+    }
+
+    fn started(&self, mut command: Command) -> Server {
+        let mut child = command.spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, stderr) = (log.clone(), BufReader::new(child.stderr.take().unwrap()));
         thread::spawn(move || {
@@ -219,14 +236,38 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address("secure").unwrap()).unwrap();
+        self.connect_from(1, "secure")
+    }
+
+    /// A connection to a port from `127.0.0.<host>`.
+    pub(crate) fn connect_from(&self, host: u8, port: &str) -> TcpStream {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let connected = runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4().unwrap();
+            socket.bind(SocketAddr::from(([127, 0, 0, host], 0))).unwrap();
+            socket.connect(self.address(port).unwrap()).await.unwrap()
+        });
+        let stream = connected.into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream
     }
 
     /// A connection after its handshake.
     pub(crate) fn tls(&self) -> Tls {
-        handshake(self.connect(), client_config(&self.certificate)).unwrap()
+        self.tls_from(1)
+    }
+
+    /// The same from `127.0.0.<host>`.
+    pub(crate) fn tls_from(&self, host: u8) -> Tls {
+        handshake(
+            self.connect_from(host, "secure"),
+            client_config(&self.certificate),
+        )
+        .unwrap()
     }
 
     /// One request on a connection of its own. `headers` are whole lines.
@@ -246,21 +287,29 @@ impl Server {
         (response.status, response.text())
     }
 
+    /// What those who look after the server are told.
     pub(crate) fn readyz(&self) -> (u16, String) {
-        let response = self.ask("GET", "/readyz", "");
+        let response = self.ask_metrics("/readyz");
         (response.status, response.text())
+    }
+
+    fn ask_metrics(&self, path: &str) -> Response {
+        let address = self
+            .address("metrics")
+            .expect("the server is started with a port for metrics");
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        Response::read(&mut stream, false).unwrap()
     }
 
     /// The value of a metric that counts; the name with its labels.
     pub(crate) fn metric(&self, name: &str) -> Option<u64> {
-        let mut stream = TcpStream::connect(self.address("metrics").unwrap()).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let response = Response::read(&mut stream, false).unwrap();
+        let response = self.ask_metrics("/metrics");
         assert_eq!(response.status, 200);
         assert!(
             response

@@ -16,6 +16,8 @@ pub(crate) enum Rule {
     BlameByProvenance,
     /// The current config can be read but is invalid.
     BrokenConfigIsLeft,
+    /// A body with the MachineConfig itself, which the server appends for reading.
+    ContentMode,
     /// The converter is given a 2.x config.
     ConvertFrom2x,
     /// A file has neither contents nor an overwrite of its own.
@@ -45,10 +47,11 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    const ALL: [Rule; 16] = [
+    const ALL: [Rule; 17] = [
         Rule::ActionsOnce,
         Rule::BlameByProvenance,
         Rule::BrokenConfigIsLeft,
+        Rule::ContentMode,
         Rule::ConvertFrom2x,
         Rule::FileWithoutContents,
         Rule::Ignition36,
@@ -70,6 +73,7 @@ impl Rule {
             Rule::ActionsOnce => "actions-once",
             Rule::BlameByProvenance => "blame-by-provenance",
             Rule::BrokenConfigIsLeft => "broken-config-is-left",
+            Rule::ContentMode => "content-mode",
             Rule::ConvertFrom2x => "convert-from-2x",
             Rule::FileWithoutContents => "file-without-contents",
             Rule::Ignition36 => "ignition-3.6",

@@ -16,8 +16,11 @@ use super::cases::Case;
 use super::checks::Checks;
 use super::deviations::Rule;
 
-/// The one appended file whose mode differs.
+/// The kubeconfig that the server appends, as its path stands in a body.
 const KUBECONFIG: &str = "\"path\":\"/etc/kubernetes/kubeconfig\"";
+
+/// The MachineConfig itself, in the same way.
+const CONTENT: &str = "\"path\":\"/etc/mcs-machine-config-content.json\"";
 
 #[derive(Deserialize)]
 struct AcceptInput {
@@ -110,9 +113,16 @@ pub(super) fn serve(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
         );
         let mut body = response.body;
         if body.contains(KUBECONFIG) && checks.deviates(Rule::KubeconfigMode) {
-            body = with_secret_mode(&body);
+            body = with_secret_mode(&body, KUBECONFIG);
         }
-        checks.bytes(&what("body"), &body, &String::from_utf8_lossy(&ours.body));
+        if body.contains(CONTENT) && checks.deviates(Rule::ContentMode) {
+            body = with_secret_mode(&body, CONTENT);
+        }
+        checks.bytes(
+            &what("body"),
+            &body,
+            &String::from_utf8_lossy(&ours.body.to_vec()),
+        );
     }
     Ok(())
 }
@@ -147,11 +157,11 @@ fn layout(input: &ServeInput, dir: &Path) -> Result<Layout> {
     })
 }
 
-/// The reference's body with mode 0600 in place of 0644 for the kubeconfig; the mode is the first one after the path.
-fn with_secret_mode(body: &str) -> String {
-    let (before, after) = body.split_once(KUBECONFIG).unwrap_or((body, ""));
+/// The reference's body with mode 0600 in place of 0644 for the file at `path`; its mode is the first one after the path.
+fn with_secret_mode(body: &str, path: &str) -> String {
+    let (before, after) = body.split_once(path).unwrap_or((body, ""));
     format!(
-        "{before}{KUBECONFIG}{}",
+        "{before}{path}{}",
         after.replacen("\"mode\":420", "\"mode\":384", 1)
     )
 }
