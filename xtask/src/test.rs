@@ -17,7 +17,7 @@ struct Step {
     basis: bool,
 }
 
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     Step {
         name: "what the tests need",
         run: needs::provide,
