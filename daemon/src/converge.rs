@@ -16,6 +16,7 @@ use crate::node::Node;
 use crate::prospect::Prospect;
 use crate::recover::{Recovered, recover};
 use crate::store::{self, RebootDue};
+use crate::{install, reboot};
 
 /// Version of the JSON form of [`Report`], raised when a reader of an older one could misread it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -85,6 +86,7 @@ pub enum Ending {
 /// ending like others.
 pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
     recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| vec![finding])?;
+    reboot::settle(node).map_err(|finding| vec![finding])?;
     let now = Timestamp::now();
     let Wanted {
         config,
@@ -97,7 +99,8 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
         Ok(transaction) => transaction,
         Err(errors) => return Ok(report(node, prospect, Ending::Refused, errors)),
     };
-    let warnings = transaction.warnings.clone();
+    let mut warnings = transaction.warnings.clone();
+    warnings.extend(provide_recovery(node));
     let changed = transaction.begin.changes.len();
     let mut report = if transaction.is_empty() {
         report(node, prospect, Ending::Unchanged, Vec::new())
@@ -107,6 +110,21 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
     };
     report.warnings.extend(warnings);
     Ok(report)
+}
+
+/// Sees to it that a change which is cut off is taken up at boot. Without that it is taken up by the next command.
+fn provide_recovery(node: &Node) -> Option<Finding> {
+    if !node.is_running() {
+        return None;
+    }
+    let error = install::install(node).err()?;
+    let message = format!("recovery at boot cannot be installed: {error}");
+    Some(Finding::warning(
+        Code::RECORD_FAILED,
+        install::PROGRAM,
+        "",
+        message,
+    ))
 }
 
 /// What [`converge`] would do, as far as that can be known; nothing is written.

@@ -14,6 +14,9 @@ use crate::observe::{OnDisk, observe};
 use crate::store::{self, RebootDue};
 use crate::transaction::{self, Input, Transaction};
 
+/// What a plan calls the config of a node that has had none of ours.
+pub const NO_CONFIG: &str = "(no config yet)";
+
 /// What would become of a node.
 #[derive(Debug)]
 pub struct Prospect {
@@ -51,7 +54,11 @@ impl Prospect {
             None => desired.clone(),
         };
         let mut found = as_found(node, &base)?;
-        found.name = if first { String::new() } else { base.name.clone() };
+        found.name = if first {
+            NO_CONFIG.to_owned()
+        } else {
+            base.name.clone()
+        };
         let facts = Facts {
             diffs,
             ..Facts::default()

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use machineconfig::plan;
 use machineconfig::redact::Limits;
+use machineconfig::{Code, plan};
 
 use super::answer::{Form, about, refuse, styles, unplaced};
 use super::{Exit, fetch, message, print};
@@ -120,7 +120,7 @@ fn run(target: Target, mode: Mode) -> anyhow::Result<Exit> {
     };
     let faults: Vec<_> = machineconfig::render::check(&source.config)
         .into_iter()
-        .filter(machineconfig::Finding::is_error)
+        .filter(|finding| finding.is_error() && finding.code != Code::NO_ROLE)
         .collect();
     if !faults.is_empty() {
         let place = |finding| about(config.as_ref(), finding);

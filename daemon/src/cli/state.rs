@@ -259,11 +259,6 @@ fn text(state: &State) -> String {
             Purpose::Rollback => "rollback",
             Purpose::NotConfirmed => "not confirmed, back",
         };
-        let from = if from.is_empty() {
-            "the disk as it was"
-        } else {
-            from
-        };
         say(format!("{started:.0} {purpose}: {from} -> {to}: {how}"));
         if !acted.is_empty() {
             say(format!("  did: {}", acted.join(", ")));

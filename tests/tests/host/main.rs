@@ -1,0 +1,251 @@
+//! The daemon on real systemd hosts: what it writes, what it runs, and how it goes back. Machines need root and an image;
+//! `cargo xtask test` provides both.
+
+mod confirm;
+mod crash;
+mod host;
+
+use anyhow::{Result, ensure};
+use serde_json::json;
+
+use host::{Host, REBOOT, file, files};
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn the_examples_and_their_second_revision_run_reload_and_restart_as_planned() -> Result<()> {
+    let host = Host::start("examples")?;
+    host.probe("crio.service")?;
+    host.render("examples/base", "one")?;
+    host.render("examples/revision-2", "two")?;
+
+    // The drop-in of kubelet has no policy, so the first one needs a reboot.
+    host.leave(&[
+        "apply",
+        "--config",
+        "/root/one.yaml",
+        "--policy",
+        "/root/policy.yaml",
+        "--reboot",
+    ])?;
+    let boot = host.machine.wait_reboot(&host.boot, REBOOT)?;
+    host.machine.wait_running(REBOOT)?;
+    host.expect(&["verify", "--config", "/root/one.yaml"], 0)?;
+    let status = host.status()?;
+    ensure!(
+        status["rebootDue"].is_null(),
+        "the reboot came, and is still due: {status}"
+    );
+    ensure!(
+        host.machine.property("image-prune.timer", "ActiveState")? == "active",
+        "the timer of the config does not run"
+    );
+
+    // Two restarts and a reload, and nothing else.
+    let watched = [
+        "chrony.service",
+        "ssh.service",
+        "crio.service",
+        "image-prune.timer",
+        "systemd-journald.service",
+    ];
+    let before = host.invocations(&watched)?;
+    let ran = host.expect(
+        &[
+            "apply",
+            "--config",
+            "/root/two.yaml",
+            "--policy",
+            "/root/policy.yaml",
+            "-o",
+            "json",
+        ],
+        0,
+    )?;
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout)?;
+    let acted: Vec<_> = report["acted"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|action| (action["type"].as_str(), action["service"].as_str()))
+        .collect();
+    ensure!(
+        acted
+            == [
+                (Some("DaemonReload"), None),
+                (Some("Restart"), Some("chronyd.service")),
+                (Some("Reload"), Some("crio.service")),
+                (Some("Restart"), Some("image-prune.timer"))
+            ],
+        "it did {acted:?}"
+    );
+    let after = host.invocations(&watched)?;
+    let restarted: Vec<_> = watched
+        .iter()
+        .filter(|unit| before[**unit] != after[**unit])
+        .collect();
+    ensure!(
+        restarted == [&"chrony.service", &"image-prune.timer"],
+        "{restarted:?} were restarted"
+    );
+    ensure!(
+        host.reloads("crio.service")? == 1,
+        "crio was reloaded {} times",
+        host.reloads("crio.service")?
+    );
+    ensure!(
+        host.machine.boot_id()? == boot,
+        "it rebooted, and no policy says so"
+    );
+    host.expect(&["verify", "--config", "/root/two.yaml"], 0)?;
+
+    // The second time nothing is left to do.
+    let before = host.invocations(&watched)?;
+    let ran = host.expect(
+        &[
+            "apply",
+            "--config",
+            "/root/two.yaml",
+            "--policy",
+            "/root/policy.yaml",
+        ],
+        0,
+    )?;
+    ensure!(ran.stdout.contains("nothing to do"), "{}", ran.all());
+    ensure!(
+        host.invocations(&watched)? == before,
+        "services were restarted for nothing"
+    );
+
+    // And back again.
+    host.expect(&["rollback", "--policy", "/root/policy.yaml"], 0)?;
+    host.expect(&["verify", "--config", "/root/one.yaml"], 0)?;
+    ensure!(
+        host.reloads("crio.service")? == 2,
+        "crio has not seen the old registries again"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn a_unit_that_fails_with_the_new_config_runs_with_the_old_one_again() -> Result<()> {
+    let host = Host::start("failing")?;
+    let policy = json!({"files": [{"path": "/etc/probe", "actions": [{"type": "Restart", "restart": {"serviceName": "probe.service"}}]}]});
+    host.policy(&policy)?;
+    // It starts only where its file says so, and dies a moment after systemd has called it started.
+    host.unit("probe.service", "[Service]\nExecStart=/bin/sh -c 'sleep 0.2; grep -q good /etc/probe || exit 7; exec sleep infinity'\n")?;
+    host.config("first", &files(&[]))?;
+    host.config(
+        "good",
+        &files(&[file("/etc/probe", "good"), file("/etc/probe.d/other", "one")]),
+    )?;
+    host.config("bad", &files(&[file("/etc/probe", "bad"), file("/etc/probe.d/other", "one")]))?;
+    host.expect(&["apply", "--config", "/root/first.json"], 0)?;
+    let ran = host.daemon(&[
+        "apply",
+        "--config",
+        "/root/good.json",
+        "--policy",
+        "/root/policy.yaml",
+    ])?;
+    ensure!(ran.code == Some(2), "the other file has no policy: {}", ran.all());
+    ensure!(host.machine.property("probe.service", "ActiveState")? != "failed");
+    host.machine.succeed(&["systemctl", "restart", "probe.service"])?;
+
+    let ran = host.expect(
+        &[
+            "apply",
+            "--config",
+            "/root/bad.json",
+            "--policy",
+            "/root/policy.yaml",
+        ],
+        1,
+);
+    let ran = ran?;
+    ensure!(
+        ran.stderr.contains("MC7020") && ran.stderr.contains("probe.service"),
+        "{}",
+        ran.all()
+    );
+    ensure!(host.read("/etc/probe")? == "good", "the old file is not back");
+    ensure!(
+        host.machine.property("probe.service", "ActiveState")? == "active",
+        "the service does not run as before"
+    );
+    host.expect(&["verify", "--config", "/root/good.json"], 0)?;
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn files_of_packages_come_back_and_units_of_the_host_return_to_their_presets() -> Result<()> {
+    let host = Host::start("vendor")?;
+    let original = host.read("/etc/logrotate.d/chrony")?;
+    host.config("first", &files(&[]))?;
+    host.config(
+        "taken",
+        &json!({
+            "ignition": {"version": "3.4.0"},
+            "storage": {"files": [file("/etc/logrotate.d/chrony", "server%20ntp.example.com"), file("/etc/own", "x")]},
+            "systemd": {"units": [{"name": "ssh.service", "enabled": false}, {"name": "chrony.service", "mask": true}]}
+        }),
+    )?;
+    let links = || {
+        host.machine
+            .run(&["systemctl", "is-enabled", "ssh.service", "chrony.service"])
+            .map(|ran| ran.stdout)
+    };
+    let before = links()?;
+    host.expect(&["apply", "--config", "/root/first.json"], 0)?;
+    host.expect(&["apply", "--config", "/root/taken.json"], 2)?;
+    ensure!(
+        host.machine
+            .root()
+            .join("etc/machine-config-daemon/orig/etc/logrotate.d/chrony.mcdorig")
+            .exists(),
+        "the original was not kept"
+    );
+    host.machine.succeed(&["systemctl", "daemon-reload"])?;
+    ensure!(links()? == "disabled\nmasked\n", "{}", links()?);
+    host.expect(&["verify", "--config", "/root/taken.json"], 0)?;
+    host.expect(&["apply", "--config", "/root/first.json"], 2)?;
+    host.machine.succeed(&["systemctl", "daemon-reload"])?;
+    ensure!(
+        host.read("/etc/logrotate.d/chrony")? == original,
+        "the file of the package did not come back"
+    );
+    ensure!(!host.machine.root().join("etc/own").exists());
+    ensure!(links()? == before, "{} is not {before}", links()?);
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn a_config_comes_once_from_a_url_and_a_second_writer_is_told_who_is_at_work() -> Result<()> {
+    let host = Host::start("once")?;
+    let server = host.serve(serde_json::to_vec(&files(&[file("/etc/served", "from%20afar")]))?)?;
+    host.expect(
+        &[
+            "start",
+            "--root-mount",
+            "/",
+            "--node-name",
+            "n",
+            "--skip-reboot",
+            "--once-from",
+            &server,
+        ],
+        0,
+    )?;
+    ensure!(host.read("/etc/served")? == "from afar");
+    let held = host
+        .machine
+        .spawn(&["flock", "/run/machine-config/lock", "sleep", "600"], &host.log)?;
+    e2e::program::wait_for("a second writer that is refused", REBOOT, || {
+        let ran = host.daemon(&["apply", "--config", "/root/none.json", "--root", "/"])?;
+        Ok((ran.code == Some(4)).then_some(()))
+    })?;
+    drop(held);
+    Ok(())
+}
