@@ -286,7 +286,7 @@ impl Units<'_> {
             let path = directory.join(name);
             match entry.kind {
                 EntryKind::Directory if depth < MAX_DEPTH => {
-                    links.extend(self.links_below(&path, depth + 1)?)
+                    links.extend(self.links_below(&path, depth + 1)?);
                 }
                 EntryKind::Link(_) if unit_name::is_valid(name) => links.push((path, name.to_owned())),
                 EntryKind::Directory | EntryKind::Link(_) | EntryKind::File | EntryKind::Other => {}

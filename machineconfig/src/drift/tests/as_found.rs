@@ -114,7 +114,16 @@ fn a_file_is_what_was_found_of_it() {
     }
 }
 
+/// A config, what is seen of it, what systemd says of its unit, and the steps of the repair.
+type Row = (
+    Value,
+    Vec<(&'static str, Seen)>,
+    &'static str,
+    &'static [&'static str],
+);
+
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn a_unit_is_what_was_found_of_it() {
     const PATH: &str = "/etc/systemd/system/a.service";
     let unit = |mut unit: Value| {
@@ -124,7 +133,7 @@ fn a_unit_is_what_was_found_of_it() {
     let plain = || unit(json!({"contents": "[Unit]\n", "enabled": true}));
     let null = || link("/dev/null", Some("/dev/null"));
     let at = |seen: Seen| vec![(PATH, seen)];
-    let table: [(Value, Vec<(&str, Seen)>, &str, &[&str]); 7] = [
+    let table: [Row; 7] = [
         (plain(), at(file("[Unit]\n")), "enabled", &[]),
         (
             plain(),
@@ -336,7 +345,7 @@ fn a_unit(index: usize) -> impl Strategy<Value = Part1> {
 
 fn a_user(name: &'static str, path: &'static str, owner: Owner) -> impl Strategy<Value = Part1> {
     prop::sample::subsequence(vec![KEY, OTHER_KEY], 0..=2).prop_map(move |keys| {
-        let text: String = keys.iter().map(|key| format!("{key}\n")).collect();
+        let text: String = keys.iter().flat_map(|key| [key, "\n"]).collect();
         let entry = json!({"name": name, "sshAuthorizedKeys": keys});
         (entry, vec![(path.to_owned(), seen(&text, 0o600, owner))], None)
     })
