@@ -88,6 +88,8 @@ pub struct Monitor<'a> {
     writing: bool,
     /// What failed is not tried before.
     retry: Option<Instant>,
+    /// When writers and config were looked at last.
+    looked: Instant,
 }
 
 /// Whether what was observed may be told.
@@ -116,6 +118,7 @@ impl<'a> Monitor<'a> {
             started: false,
             writing: false,
             retry: None,
+            looked: Instant::now(),
         }
     }
 
@@ -123,6 +126,12 @@ impl<'a> Monitor<'a> {
     /// error is one of the kernel's queue of notices, or of `tell`.
     pub fn turn(&mut self, patience: Duration, tell: &mut Tell<'_>) -> anyhow::Result<()> {
         self.take_notices(patience)?;
+        // Notices about neighbours, and it was looked just now.
+        let calm = self.watching.as_ref().is_some_and(Watching::is_calm);
+        if calm && !self.writing && self.retry.is_none() && self.looked.elapsed() < TICK {
+            return Ok(());
+        }
+        self.looked = Instant::now();
         match self.look(tell) {
             Ok(()) => {
                 if self.retry.take().is_some() {

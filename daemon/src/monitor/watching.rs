@@ -102,6 +102,14 @@ impl Watching {
         Ok(Lost::Yes)
     }
 
+    /// Whether nothing that has happened is of any concern, and nothing is due.
+    pub(super) fn is_calm(&self) -> bool {
+        self.touched == Touched::default()
+            && self.places.is_whole()
+            && self.sweep.is_none()
+            && Instant::now() < self.swept + SWEEP_EVERY
+    }
+
     /// Takes the touched paths that may be told of again.
     pub(super) fn ready(&mut self) -> Vec<u32> {
         let now = Instant::now();
