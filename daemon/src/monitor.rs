@@ -8,8 +8,9 @@ mod event;
 mod known;
 mod places;
 pub(crate) mod table;
+mod watching;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -27,8 +28,9 @@ use crate::host::{Root, Standing, lock};
 use crate::observe::{Enablement, OnDisk, observe};
 use config::Seen;
 use known::{Known, Outcome, Rules};
-use places::{Places, Touched};
+use places::Places;
 use table::Table;
+use watching::{Lost, SWEEP_EVERY, Watching};
 
 pub use config::{CURRENT, Config};
 pub use event::{Aspect, Event, Found, Reaction, Since, Watched};
@@ -42,10 +44,6 @@ const WHILE_WRITING: Duration = Duration::from_millis(20);
 const TICK: Duration = Duration::from_secs(1);
 /// How soon a path is told of again: a file that is written all the time is told of four times a second.
 const QUIET: Duration = Duration::from_millis(250);
-/// How soon everything is compared again when notices keep being lost.
-const LOST_AGAIN: Duration = Duration::from_secs(1);
-/// How often everything is compared without any notice, for what gives none: something mounted over a path, users that are renumbered.
-const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// Paths that are compared at once: enough that reading the users of the node does not count, few enough to be forgotten soon.
 const CHUNK: u32 = 64;
 /// Paths of a sweep that are compared before it is asked what else has happened.
@@ -90,22 +88,8 @@ pub struct Monitor<'a> {
     writing: bool,
     /// What failed is not tried before.
     retry: Option<Instant>,
-}
-
-/// A config, and what has happened to it.
-struct Watching {
-    table: Table,
-    places: Places,
-    touched: Touched,
-    /// Paths from here on are still to be compared in a sweep over all.
-    sweep: Option<u32>,
-    swept: Instant,
-    /// Another config than before is to be told of when the sweep is through.
-    announce: bool,
-    /// Paths that were told of just now.
-    quiet: BTreeMap<u32, Instant>,
-    units_not_before: Instant,
-    lost_not_before: Instant,
+    /// When writers and config were looked at last.
+    looked: Instant,
 }
 
 /// Whether what was observed may be told.
@@ -134,6 +118,7 @@ impl<'a> Monitor<'a> {
             started: false,
             writing: false,
             retry: None,
+            looked: Instant::now(),
         }
     }
 
@@ -141,9 +126,17 @@ impl<'a> Monitor<'a> {
     /// error is one of the kernel's queue of notices, or of `tell`.
     pub fn turn(&mut self, patience: Duration, tell: &mut Tell<'_>) -> anyhow::Result<()> {
         self.take_notices(patience)?;
+        // Notices about neighbours, and it was looked just now.
+        let calm = self.watching.as_ref().is_some_and(Watching::is_calm);
+        if calm && !self.writing && self.retry.is_none() && self.looked.elapsed() < TICK {
+            return Ok(());
+        }
+        self.looked = Instant::now();
         match self.look(tell) {
             Ok(()) => {
-                self.retry = None;
+                if self.retry.take().is_some() {
+                    self.failure = None;
+                }
                 Ok(())
             }
             Err(Failure::Tell(error)) => Err(error),
@@ -256,12 +249,17 @@ impl<'a> Monitor<'a> {
                 return self.fail(format!("{error:#}"), tell).map_err(Failure::Tell);
             }
         };
-        self.seen = Seen::File(identity);
-        let table = match Table::load(&self.options.program, file, &name) {
+        // Until it is through, it is to be tried again.
+        self.seen = Seen::NotYet;
+        let table = match Table::load(&self.options.program, file, &name)? {
             Ok(table) => table,
-            Err(error) => return self.fail(format!("{error:#}"), tell).map_err(Failure::Tell),
+            Err(wrong) => {
+                self.seen = Seen::File(identity);
+                return self.fail(wrong, tell).map_err(Failure::Tell);
+            }
         };
         let places = Places::new(&self.root, &table).context("cannot watch the node's directories")?;
+        self.seen = Seen::File(identity);
         let mut gone = Vec::new();
         self.known
             .retain(|path| table.has(path), Timestamp::now(), &mut gone);
@@ -506,93 +504,5 @@ struct Nobody;
 impl Enablement for Nobody {
     fn answer(&self, _unit: &str) -> io::Result<Option<String>> {
         Ok(None)
-    }
-}
-
-// === impl Watching ===
-
-/// Whether notices were lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lost {
-    Yes,
-    No,
-}
-
-impl Watching {
-    fn new(table: Table, places: Places) -> Self {
-        let now = Instant::now();
-        Self {
-            table,
-            places,
-            touched: Touched {
-                units: true,
-                ..Touched::default()
-            },
-            sweep: Some(0),
-            swept: now,
-            announce: true,
-            quiet: BTreeMap::new(),
-            units_not_before: now,
-            lost_not_before: now,
-        }
-    }
-
-    /// When there is something to do without a notice.
-    fn due(&self) -> Option<Instant> {
-        let now = Instant::now();
-        let touched = self
-            .touched
-            .paths
-            .iter()
-            .map(|path| self.quiet.get(path).copied().unwrap_or(now));
-        let sweep = self.sweep.map(|_| now);
-        let units = self.touched.units.then_some(self.units_not_before);
-        let lost = self.touched.lost.then_some(self.lost_not_before);
-        touched
-            .chain(sweep)
-            .chain(units)
-            .chain(lost)
-            .chain([self.swept + SWEEP_EVERY])
-            .min()
-    }
-
-    /// Watches what has moved where it is now; all of it anew when notices were lost.
-    fn mend(&mut self, root: &Root) -> Result<Lost, Failure> {
-        const CONTEXT: &str = "cannot watch the node's directories";
-        let now = Instant::now();
-        if now >= self.swept + SWEEP_EVERY && self.sweep.is_none() {
-            self.sweep = Some(0);
-            self.touched.units = true;
-        }
-        let lost = self.touched.lost && now >= self.lost_not_before;
-        if !lost && self.places.mend(root, &mut self.touched).context(CONTEXT)? {
-            return Ok(Lost::No);
-        }
-        self.places = Places::new(root, &self.table).context(CONTEXT)?;
-        self.touched.units = true;
-        self.sweep = Some(0);
-        if !lost {
-            return Ok(Lost::No);
-        }
-        self.touched.lost = false;
-        self.lost_not_before = now + LOST_AGAIN;
-        Ok(Lost::Yes)
-    }
-
-    /// Takes the touched paths that may be told of again.
-    fn ready(&mut self) -> Vec<u32> {
-        let now = Instant::now();
-        self.quiet.retain(|_, until| *until > now);
-        let touched = std::mem::take(&mut self.touched.paths);
-        let (quiet, ready) = touched
-            .into_iter()
-            .partition(|path| self.quiet.contains_key(path));
-        self.touched.paths = quiet;
-        let ready: BTreeSet<u32> = ready;
-        ready.into_iter().collect()
-    }
-
-    fn units_are_due(&self) -> bool {
-        self.touched.units && Instant::now() >= self.units_not_before
     }
 }

@@ -164,6 +164,11 @@ impl Places {
         })
     }
 
+    /// Whether every way leads where it was laid.
+    pub(super) fn is_whole(&self) -> bool {
+        self.broken.is_empty() && !self.units_moved
+    }
+
     /// Lays the ways anew that lead elsewhere now; what they led to is touched. False when everything has to be laid anew.
     pub(super) fn mend(&mut self, root: &Root, touched: &mut Touched) -> io::Result<bool> {
         if self.units_moved || self.broken.len() > MENDED_SINGLY {

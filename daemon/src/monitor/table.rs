@@ -63,8 +63,9 @@ struct Head {
 // === impl Table ===
 
 impl Table {
-    /// Has `program` read the config in `config`, which reports call `name` unless it has a name of its own.
-    pub(super) fn load(program: &Path, config: File, name: &str) -> anyhow::Result<Self> {
+    /// Has `program` read the config in `config`, which reports call `name` unless it has a name of its own. `Err` inside is what is
+    /// wrong with the config.
+    pub(super) fn load(program: &Path, config: File, name: &str) -> anyhow::Result<Result<Self, String>> {
         let lines =
             File::from(memfd_create("config", MemfdFlags::CLOEXEC).context("cannot make an anonymous file")?);
         let mut child = Command::new(program)
@@ -89,9 +90,13 @@ impl Table {
             .wait()
             .context("cannot wait for the process that reads the config")?;
         if !status.success() {
-            bail!("{}", String::from_utf8_lossy(&message).trim_end());
+            let message = String::from_utf8_lossy(&message).trim_end().to_owned();
+            return match status.code() {
+                Some(_) => Ok(Err(message)),
+                None => bail!("the process that reads the config ended with {status}"),
+            };
         }
-        Self::read(lines)
+        Self::read(lines).map(Ok)
     }
 
     /// From what [`write`] wrote.
