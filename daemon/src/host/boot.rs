@@ -142,6 +142,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         assert!(!is_running(directory.path()).unwrap());
         assert!(is_running(&directory.path().join("none")).is_err());
-        assert!(is_running(Path::new("/proc/1/root")).unwrap() || fs::metadata("/proc/1/root").is_err());
+        // Who may not look at the first process takes its own root for the one that runs.
+        let first = fs::metadata("/proc/1/root").map_or("/", |_| "/proc/1/root");
+        assert!(is_running(Path::new(first)).unwrap());
     }
 }

@@ -120,7 +120,7 @@ pub enum CommandError {
 impl Default for Bounds {
     fn default() -> Self {
         Self {
-            deadline: Duration::from_secs(120),
+            deadline: Duration::from_mins(2),
             output: 16 << 20,
             tail: 2 << 10,
         }

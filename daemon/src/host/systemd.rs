@@ -68,8 +68,8 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(5),
             call: Duration::from_secs(25),
-            reload: Duration::from_secs(180),
-            job: Duration::from_secs(300),
+            reload: Duration::from_mins(3),
+            job: Duration::from_mins(5),
             settle: Duration::from_secs(1),
         }
     }

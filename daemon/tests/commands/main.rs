@@ -31,7 +31,10 @@ fn runs(pid: &str) -> bool {
 fn wait_until_gone(pid: &str) {
     let deadline = Instant::now() + PATIENCE;
     while runs(pid) {
-        assert!(Instant::now() < deadline, "{pid} still runs");
+        if Instant::now() >= deadline {
+            let _ = Command::new("kill").args(["-9", pid]).status();
+            panic!("{pid} still ran");
+        }
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -1,6 +1,7 @@
 //! What rpm-ostree and bootc say about the operating system.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use daemon::host::os::{Deployment, Images, Os, OsError};
 use machineconfig::Code;
@@ -16,8 +17,9 @@ fn host(program: &str, answers: &BTreeMap<&str, &str>) -> Host {
     for (number, (arguments, answer)) in answers.iter().enumerate() {
         // The shell has no cat.
         host.write(&format!("/answers/{number}"), answer);
-        script += &format!(
-            "'{arguments}') while IFS= read -r line; do printf '%s\\n' \"$line\"; done </answers/{number} ;;\n"
+        let _ = writeln!(
+            script,
+            "'{arguments}') while IFS= read -r line; do printf '%s\\n' \"$line\"; done </answers/{number} ;;"
         );
     }
     script += "*) echo \"error: unexpected $*\" >&2; exit 64 ;;\nesac\n";

@@ -19,7 +19,7 @@ fn owned(commands: &Commands, paths: &[&str]) -> Result<BTreeSet<PathBuf>, Comma
 
 /// An rpm that owns `/etc/owned*`, each by two packages.
 const RPM: &str = r#"
-echo "$*" >>/asked
+printf '%s\n' "$*" >>/asked
 shift 5
 status=0
 for path; do

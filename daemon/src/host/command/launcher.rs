@@ -13,7 +13,8 @@ use nix::sys::signal::Signal;
 /// The sub-command.
 pub const NAME: &str = "in-root";
 
-/// Exit status when the program could not be started; besides, the message begins with [`MARK`]. As of `chroot` (1).
+/// Exit status when the program could not be started; the message then begins with `in-root: `.
+/// As of chroot(1).
 pub const NOT_STARTED: i32 = 126;
 
 /// How the launcher's own message begins: a program may end with status 126 too.

@@ -25,11 +25,12 @@ struct Entry {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct Image {
-    image: Reference,
+    #[serde(rename = "image")]
+    reference: Reference,
     version: Option<String>,
-    image_digest: Option<String>,
+    #[serde(rename = "imageDigest")]
+    digest: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -69,8 +70,8 @@ impl From<Entry> for Deployment {
             };
         };
         Self {
-            image: image.image.image,
-            digest: image.image_digest,
+            image: image.reference.image,
+            digest: image.digest,
             version: image.version.unwrap_or_default(),
             checksum,
         }

@@ -66,7 +66,7 @@ impl Release {
         }
     }
 
-    /// Whether it is RHEL or CentOS as CoreOS.
+    /// Whether it is a CoreOS made from RHEL or from its upstream.
     #[must_use]
     pub fn is_el(&self) -> bool {
         match self.id.as_str() {

@@ -95,7 +95,7 @@ pub enum UnitFailed {
         source: BusError,
     },
     /// The job ended, and not well.
-    #[error("cannot {verb} {unit}: the job ended with {result}{}", told(state.as_ref()))]
+    #[error("cannot {verb} {unit}: the job ended with {result}{}", told(state.as_deref()))]
     Job {
         /// The unit.
         unit: String,
@@ -104,10 +104,10 @@ pub enum UnitFailed {
         /// How the job ended.
         result: JobResult,
         /// How the unit was found after it, if it could be asked.
-        state: Option<UnitState>,
+        state: Option<Box<UnitState>>,
     },
     /// The job did not end in time.
-    #[error("cannot {verb} {unit}: no result within {} s{}", after.as_secs_f32(), told(state.as_ref()))]
+    #[error("cannot {verb} {unit}: no result within {} s{}", after.as_secs_f32(), told(state.as_deref()))]
     NoResult {
         /// The unit.
         unit: String,
@@ -116,7 +116,7 @@ pub enum UnitFailed {
         /// How long was waited.
         after: Duration,
         /// How the unit was found then, if it could be asked.
-        state: Option<UnitState>,
+        state: Option<Box<UnitState>>,
     },
     /// The job ended well, and the unit did not stay up.
     #[error("{verb} of {unit} did not last: it {how}{}", told(Some(state)))]
@@ -128,7 +128,7 @@ pub enum UnitFailed {
         /// What became of it.
         how: Died,
         /// How the unit was found.
-        state: UnitState,
+        state: Box<UnitState>,
     },
 }
 

@@ -96,23 +96,20 @@ impl Bus {
             source,
         };
         let idle = verb.needs_running() && !self.state(unit).await.map_err(on_bus)?.active.is_up();
-        let result = match self.job(verb, unit).await.map_err(on_bus)? {
-            Some(result) => result,
-            None => {
-                return Err(UnitFailed::NoResult {
-                    unit: unit.to_owned(),
-                    verb,
-                    after: self.limits.job,
-                    state: self.state(unit).await.ok(),
-                });
-            }
+        let Some(result) = self.job(verb, unit).await.map_err(on_bus)? else {
+            return Err(UnitFailed::NoResult {
+                unit: unit.to_owned(),
+                verb,
+                after: self.limits.job,
+                state: self.state(unit).await.ok().map(Box::new),
+            });
         };
         if !result.is_success() {
             return Err(UnitFailed::Job {
                 unit: unit.to_owned(),
                 verb,
                 result,
-                state: self.state(unit).await.ok(),
+                state: self.state(unit).await.ok().map(Box::new),
             });
         }
         // One that was down and is left down may have failed long ago.
@@ -235,7 +232,7 @@ impl Bus {
                     unit: unit.to_owned(),
                     verb,
                     how,
-                    state,
+                    state: Box::new(state),
                 });
             }
             if Instant::now() >= end {
