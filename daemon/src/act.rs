@@ -13,7 +13,7 @@ use crate::journal::{Begin, Journal};
 
 /// The service whose reload `Special` means (MCO daemon 4.4).
 const CRIO: &str = "crio.service";
-/// Where a host with SELinux shows it.
+/// Where a host with `SELinux` shows it.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 
 /// How services are reached.
@@ -124,7 +124,7 @@ impl Acts<'_> {
         }
     }
 
-    /// Gives a program of ours the label that lets systemd run it, on a host with SELinux.
+    /// Gives a program of ours the label that lets systemd run it, on a host with `SELinux`.
     pub(crate) fn label_program(&self, path: &str) -> Result<(), String> {
         if !self.root.is_there(Path::new(SELINUX)).unwrap_or(false) {
             return Ok(());
@@ -141,7 +141,7 @@ impl Acts<'_> {
             })
     }
 
-    /// Gives new files the label that the policy of a host with SELinux has for them. Files that were replaced have kept theirs.
+    /// Gives new files the label that the policy of a host with `SELinux` has for them. Files that were replaced have kept theirs.
     pub(crate) fn label(&self, begin: &Begin) -> Result<(), String> {
         if !self.root.is_there(Path::new(SELINUX)).unwrap_or(false) {
             return Ok(());

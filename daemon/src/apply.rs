@@ -313,7 +313,7 @@ pub(crate) fn tidy(root: &Root, journal: &Journal) -> Result<(), Failed> {
             }
         }
         Some((Outcome::Undone { .. } | Outcome::Abandoned, _)) | None => {
-            remove_directories(&mut writer, &journal.begin)?
+            remove_directories(&mut writer, &journal.begin)?;
         }
     }
     // Filed away while what it was to remove comes back after a power cut, it would be forgotten.

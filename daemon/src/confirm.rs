@@ -149,12 +149,14 @@ impl Confirmation {
 }
 
 /// The trial on a node, if one is under way.
+#[must_use]
 pub fn trial(root: &Root) -> Option<Trial> {
     let bytes = root.read(Path::new(TRIAL), MAX_BYTES).ok()??;
     serde_json::from_slice(&bytes).ok()
 }
 
 /// How the last trial ended, if there was one.
+#[must_use]
 pub fn verdict(root: &Root) -> Option<Verdict> {
     let bytes = root.read(Path::new(VERDICT), MAX_BYTES).ok()??;
     serde_json::from_slice(&bytes).ok()

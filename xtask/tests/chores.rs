@@ -1,5 +1,10 @@
 //! The chores with a cargo that only takes notes: what is built, and what is run of it.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test an unwrap is an assertion, in its helpers too"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -3,8 +3,10 @@
 use std::io;
 use std::path::PathBuf;
 
+use crds::MachineConfig;
+use machineconfig::finding::Located;
 use machineconfig::redact::Limits;
-use machineconfig::{Code, plan};
+use machineconfig::{Code, Policy, plan};
 
 use super::answer::{Form, about, refuse, styles, unplaced};
 use super::{Exit, fetch, message, print};
@@ -65,7 +67,7 @@ pub(crate) struct Target {
 impl Plan {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { target } = self;
-        run(target, Mode::DryRun)
+        run(&target, Mode::DryRun)
     }
 }
 
@@ -82,7 +84,7 @@ impl Apply {
         } else {
             Mode::Apply { reboot, confirmation }
         };
-        run(target, mode)
+        run(&target, mode)
     }
 }
 
@@ -94,69 +96,72 @@ enum Mode {
     },
 }
 
-fn run(target: Target, mode: Mode) -> anyhow::Result<Exit> {
+fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
+    let (config, policy) = match read(target) {
+        Ok(read) => read,
+        Err(findings) => return Ok(refuse(findings, Exit::Refused)),
+    };
+    let node = match Node::open(&target.root) {
+        Ok(node) => node,
+        Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Refused)),
+    };
+    let wanted = Wanted {
+        config,
+        policy: &policy,
+        purpose: Purpose::Apply,
+        diffs: target.show_diff.then(Limits::default),
+    };
+    let done = match mode {
+        Mode::DryRun => foresee(&node, wanted).map(|report| (report, None)),
+        Mode::Apply { reboot, confirmation } => {
+            change(&node, wanted, &confirmation).map(|(report, armed)| (report, Some((reboot, armed))))
+        }
+    };
+    let (report, after) = match done {
+        Ok(done) => done,
+        Err(findings) => return Ok(refuse(unplaced(findings), Exit::Refused)),
+    };
+    let exit = show(&report, target.output)?;
+    Ok(match after {
+        Some((reboot, armed)) if matches!(exit, Exit::Done | Exit::RebootDue) => {
+            finish(&node, exit, reboot, armed)
+        }
+        Some(_) | None => exit,
+    })
+}
+
+/// The config and the policy, with everything that is wrong with them.
+fn read(target: &Target) -> Result<(MachineConfig, Policy), Vec<Located>> {
     let Target {
         config,
         ca,
-        root,
         policy,
-        show_diff,
-        output,
+        root: _,
+        show_diff: _,
+        output: _,
     } = target;
-    let source = match fetch::is_url(&config) {
-        true => fetch::read(&config, ca.as_deref()),
-        false => source::read(config.as_ref()),
+    let source = if fetch::is_url(config) {
+        fetch::read(config, ca.as_deref())
+    } else {
+        source::read(config.as_ref())
     };
     let (source, policy) = match (source, rules::read(policy.as_deref())) {
         (Ok(source), Ok(policy)) => (source, policy),
         (source, policy) => {
-            let findings = source
-                .err()
-                .into_iter()
-                .flatten()
-                .chain(policy.err().into_iter().flatten());
-            return Ok(refuse(findings, Exit::Refused));
+            let of_config = source.err().into_iter().flatten();
+            return Err(of_config.chain(policy.err().into_iter().flatten()).collect());
         }
     };
+    // A rendered config is for one pool, and no label of it says for which.
     let faults: Vec<_> = machineconfig::render::check(&source.config)
         .into_iter()
         .filter(|finding| finding.is_error() && finding.code != Code::NO_ROLE)
+        .map(|finding| about(config.as_ref(), finding))
         .collect();
-    if !faults.is_empty() {
-        let place = |finding| about(config.as_ref(), finding);
-        return Ok(refuse(faults.into_iter().map(place), Exit::Refused));
-    }
-    let node = match Node::open(&root) {
-        Ok(node) => node,
-        Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Refused)),
-    };
-    let diffs = show_diff.then(Limits::default);
-    let wanted = Wanted {
-        config: source.config,
-        policy: &policy,
-        purpose: Purpose::Apply,
-        diffs,
-    };
-    let (report, after) = match mode {
-        Mode::DryRun => (foresee(&node, wanted), None),
-        Mode::Apply { reboot, confirmation } => {
-            let (report, armed) = match change(&node, wanted, &confirmation) {
-                Ok(done) => done,
-                Err(findings) => return Ok(refuse(unplaced(findings), Exit::Refused)),
-            };
-            (Ok(report), Some((reboot, armed)))
-        }
-    };
-    let report = match report {
-        Ok(report) => report,
-        Err(findings) => return Ok(refuse(unplaced(findings), Exit::Refused)),
-    };
-    let exit = show(&report, output)?;
-    match after {
-        Some((reboot, armed)) if matches!(exit, Exit::Done | Exit::RebootDue) => {
-            finish(&node, exit, reboot, armed)
-        }
-        _ => Ok(exit),
+    if faults.is_empty() {
+        Ok((source.config, policy))
+    } else {
+        Err(faults)
     }
 }
 
@@ -182,17 +187,15 @@ fn change(
 }
 
 /// What comes after a change: the reboot, and the wait for a confirmation.
-fn finish(node: &Node, exit: Exit, reboot: bool, armed: bool) -> anyhow::Result<Exit> {
-    if reboot && exit == Exit::RebootDue {
-        return Ok(match reboot::request(node) {
-            Ok(()) => Exit::RebootDue,
+fn finish(node: &Node, exit: Exit, reboot: bool, armed: bool) -> Exit {
+    match exit {
+        Exit::RebootDue if reboot => match reboot::request(node) {
+            Ok(()) => exit,
             Err(finding) => refuse(unplaced([finding]), Exit::Failed),
-        });
+        },
+        Exit::Done if armed => crate::confirm::wait(node),
+        _ => exit,
     }
-    if armed && exit == Exit::Done {
-        return Ok(crate::confirm::wait(node));
-    }
-    Ok(exit)
 }
 
 /// Prints a report, and says how the command is to end.

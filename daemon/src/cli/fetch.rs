@@ -15,7 +15,7 @@ use crate::source::{self, Source};
 /// What we read best.
 const ACCEPT: &str = "application/vnd.coreos.ignition+json;version=3.5.0, */*;q=0.1";
 /// For the whole of it: a config is a few megabytes.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// Where systems keep whom they trust.
 const BUNDLES: [&str; 3] = [
     "/etc/ssl/certs/ca-certificates.crt",

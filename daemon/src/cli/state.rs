@@ -237,34 +237,40 @@ fn text(state: &State) -> String {
     if let Some(holder) = &state.at_work {
         say(format!("at work: {holder}"));
     }
-    for Line {
-        purpose,
-        from,
-        to,
-        started,
-        phase,
-        acted,
-        outcome,
-        ..
-    } in &state.transactions
-    {
-        let how = match outcome {
+    state
+        .transactions
+        .iter()
+        .for_each(|line| text.push_str(&line.text()));
+    text
+}
+
+impl Line {
+    /// For people.
+    fn text(&self) -> String {
+        let how = match &self.outcome {
             Some(Outcome::Applied { .. }) => "applied".to_owned(),
             Some(Outcome::Undone { error }) => format!("undone: {error}"),
             Some(Outcome::Abandoned) => "cut off before it was committed, nothing was changed".to_owned(),
-            None => format!("{phase}, cut off"),
+            None => format!("{}, cut off", self.phase),
         };
-        let purpose = match purpose {
+        let purpose = match self.purpose {
             Purpose::Apply => "apply",
             Purpose::Rollback => "rollback",
             Purpose::NotConfirmed => "not confirmed, back",
         };
-        say(format!("{started:.0} {purpose}: {from} -> {to}: {how}"));
+        let Self {
+            from,
+            to,
+            started,
+            acted,
+            ..
+        } = self;
+        let mut text = format!("{started:.0} {purpose}: {from} -> {to}: {how}\n");
         if !acted.is_empty() {
-            say(format!("  did: {}", acted.join(", ")));
+            text = text + "  did: " + &acted.join(", ") + "\n";
         }
+        text
     }
-    text
 }
 
 impl Rollback {
@@ -340,7 +346,7 @@ fn before(node: &Node) -> Result<String, Finding> {
 }
 
 impl Recover {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self) -> Exit {
         let Self { root, booting } = self;
         let opened = if booting {
             Node::open_booting(&root)
@@ -349,11 +355,11 @@ impl Recover {
         };
         let node = match opened {
             Ok(node) => node,
-            Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Failed)),
+            Err(finding) => return refuse(unplaced([finding]), Exit::Failed),
         };
         match take_up(&node, booting) {
-            Ok(()) => Ok(Exit::Done),
-            Err(findings) => Ok(refuse(unplaced(findings), Exit::Failed)),
+            Ok(()) => Exit::Done,
+            Err(findings) => refuse(unplaced(findings), Exit::Failed),
         }
     }
 }
@@ -379,7 +385,7 @@ fn take_up(node: &Node, booting: bool) -> Result<(), Vec<Finding>> {
 }
 
 impl Confirm {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self) -> Exit {
         let Self { root } = self;
         let watched = Node::open(&root)
             .map_err(|finding| vec![finding])
@@ -387,9 +393,9 @@ impl Confirm {
                 reboot::settle(&node).map_err(|finding| vec![finding])?;
                 confirm::keep_watch(&node)
             });
-        Ok(match watched {
+        match watched {
             Ok(()) => Exit::Done,
             Err(findings) => refuse(unplaced(findings), Exit::Failed),
-        })
+        }
     }
 }

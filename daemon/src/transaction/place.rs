@@ -1,5 +1,6 @@
 //! From what is wanted to changes of real places: where each path is, what is there now, and whether it can be changed.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -17,6 +18,9 @@ use crate::host::{Found, Root, Traits, WayError};
 const MAX_NAME: usize = 255;
 /// What is left free on a file system, in bytes: a full one makes the node ill, whoever filled it.
 const SPARE: u64 = 1 << 20;
+
+/// Extended attributes by name.
+type Attributes = Vec<(String, Vec<u8>)>;
 
 /// Changes of real places.
 #[derive(Debug, Default)]
@@ -85,15 +89,15 @@ impl Placed {
         if old == new {
             return Ok(());
         }
-        let room = self
+        let space = self
             .rooms
             .get_mut(&home.device)
             .expect("the home has been looked at");
         if let Staged::File { bytes, .. } = &staged {
-            room.bytes += (bytes.len() as u64).next_multiple_of(room.system.block);
-            room.files += 1;
+            space.bytes += (bytes.len() as u64).next_multiple_of(space.system.block);
+            space.files += 1;
         }
-        if room.system.read_only {
+        if space.system.read_only {
             return Err(finding(
                 Code::READ_ONLY,
                 shown(path),
@@ -131,18 +135,16 @@ impl Placed {
     /// Looks at a directory for the first time.
     fn look(&mut self, root: &Root, parent: &Path, path: &Path) -> Result<Home, Finding> {
         let home = locate(root, parent, path)?;
-        if !self.rooms.contains_key(&home.device) {
-            let unreadable = |error: std::io::Error| {
-                finding(Code::NODE_UNREADABLE, shown(&home.ground), error.to_string())
-            };
-            let system = root.file_system(&home.ground).map_err(unreadable)?;
-            let room = Room {
+        if let Entry::Vacant(vacant) = self.rooms.entry(home.device) {
+            let system = root
+                .file_system(&home.ground)
+                .map_err(|error| finding(Code::NODE_UNREADABLE, shown(&home.ground), error.to_string()))?;
+            vacant.insert(Room {
                 directory: home.ground.clone(),
                 system,
                 bytes: 0,
                 files: 0,
-            };
-            self.rooms.insert(home.device, room);
+            });
         }
         self.known.insert(parent.to_owned(), home.clone());
         Ok(home)
@@ -221,7 +223,7 @@ fn locate(root: &Root, directory: &Path, path: &Path) -> Result<Home, Finding> {
 }
 
 /// What is at a place now, if it can be replaced, with its extended attributes.
-fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Vec<(String, Vec<u8>)>), Finding> {
+fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Attributes), Finding> {
     let unreadable = |error: std::io::Error| finding(Code::NODE_UNREADABLE, shown(path), error.to_string());
     let refuse = |what: &str| {
         Err(finding(
@@ -278,7 +280,7 @@ fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Vec<(String, Ve
 }
 
 /// The state that a wish means, and what is staged for it. Attributes of what is replaced are kept.
-fn wanted(wish: Wish, attributes: Vec<(String, Vec<u8>)>) -> (State, Staged) {
+fn wanted(wish: Wish, attributes: Attributes) -> (State, Staged) {
     match wish {
         Wish::Absent => (State::Missing, Staged::Nothing),
         Wish::Link { target } => (

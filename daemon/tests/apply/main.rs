@@ -1,9 +1,15 @@
 //! Applying configs to roots that do not run: what is written, what is restored, what is refused.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "in a test an unwrap is an assertion, in its helpers too"
+)]
+
 mod node;
 mod pairs;
 mod refusals;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use daemon::converge::Ending;
@@ -128,7 +134,6 @@ fn a_rollback_brings_back_the_config_before_and_the_last_three_are_kept() {
     root.converge(&kept, Purpose::Rollback).unwrap();
     assert_eq!(root.read("/etc/a"), "b");
     assert_eq!(daemon::store::names(&node.root).unwrap()[0], "rendered-b");
-    use std::os::unix::fs::PermissionsExt;
     for entry in std::fs::read_dir(root.path("/var/lib/machine-config/configs")).unwrap() {
         let mode = entry.unwrap().metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "others may read a kept config");

@@ -6,6 +6,7 @@ use std::os::unix::fs::{chown, symlink};
 use daemon::converge::Ending;
 use machineconfig::Code;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 
 use crate::node::{Root, config, difference};
 use crate::{begin, file, files};
@@ -99,9 +100,10 @@ fn records_that_are_damaged_or_of_another_node_or_time() {
     let wanted = files("rendered-a", &[file("/etc/a", "x")]);
     let journal = "/var/lib/machine-config/journal";
     let line = |text: &str| {
-        use sha2::{Digest, Sha256};
         let digest = Sha256::digest(text.as_bytes());
-        let sum: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = digest[..8]
+            .iter()
+            .fold(String::new(), |sum, byte| format!("{sum}{byte:02x}"));
         format!("{sum} {text}\n")
     };
     let history = fs::read_dir(root.path("/var/lib/machine-config/history"))

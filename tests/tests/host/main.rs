@@ -10,6 +10,15 @@ use serde_json::json;
 
 use host::{Host, REBOOT, file, files};
 
+/// Services of the examples, and others that nothing of them is about.
+const WATCHED: [&str; 5] = [
+    "chrony.service",
+    "ssh.service",
+    "crio.service",
+    "image-prune.timer",
+    "systemd-journald.service",
+];
+
 #[test]
 #[ignore = "needs root and a machine image"]
 fn the_examples_and_their_second_revision_run_reload_and_restart_as_planned() -> Result<()> {
@@ -17,8 +26,43 @@ fn the_examples_and_their_second_revision_run_reload_and_restart_as_planned() ->
     host.probe("crio.service")?;
     host.render("examples/base", "one")?;
     host.render("examples/revision-2", "two")?;
+    let boot = first_revision(&host)?;
+    second_revision(&host)?;
+    ensure!(
+        host.machine.boot_id()? == boot,
+        "it rebooted, and no policy says so"
+    );
 
-    // The drop-in of kubelet has no policy, so the first one needs a reboot.
+    // The second time nothing is left to do.
+    let before = host.invocations(&WATCHED)?;
+    let ran = host.expect(&TWO, 0)?;
+    ensure!(ran.stdout.contains("nothing to do"), "{}", ran.all());
+    ensure!(
+        host.invocations(&WATCHED)? == before,
+        "services were restarted for nothing"
+    );
+
+    // And back again.
+    host.expect(&["rollback", "--policy", "/root/policy.yaml"], 0)?;
+    host.expect(&["verify", "--config", "/root/one.yaml"], 0)?;
+    ensure!(
+        host.reloads("crio.service") == 2,
+        "crio has not seen the old registries again"
+    );
+    Ok(())
+}
+
+/// Applies the second revision.
+const TWO: [&str; 5] = [
+    "apply",
+    "--config",
+    "/root/two.yaml",
+    "--policy",
+    "/root/policy.yaml",
+];
+
+/// The drop-in of kubelet has no policy, so the first revision needs a reboot. The result is the boot after it.
+fn first_revision(host: &Host) -> Result<String> {
     host.leave(&[
         "apply",
         "--config",
@@ -35,51 +79,30 @@ fn the_examples_and_their_second_revision_run_reload_and_restart_as_planned() ->
         status["rebootDue"].is_null(),
         "the reboot came, and is still due: {status}"
     );
-    ensure!(
-        host.machine.property("image-prune.timer", "ActiveState")? == "active",
-        "the timer of the config does not run"
-    );
+    let timer = host.machine.property("image-prune.timer", "ActiveState")?;
+    ensure!(timer == "active", "the timer of the config is {timer}");
+    Ok(boot)
+}
 
-    // Two restarts and a reload, and nothing else.
-    let watched = [
-        "chrony.service",
-        "ssh.service",
-        "crio.service",
-        "image-prune.timer",
-        "systemd-journald.service",
-    ];
-    let before = host.invocations(&watched)?;
-    let ran = host.expect(
-        &[
-            "apply",
-            "--config",
-            "/root/two.yaml",
-            "--policy",
-            "/root/policy.yaml",
-            "-o",
-            "json",
-        ],
-        0,
-    )?;
+/// Two restarts and a reload, and nothing else.
+fn second_revision(host: &Host) -> Result<()> {
+    let before = host.invocations(&WATCHED)?;
+    let as_json: Vec<_> = TWO.into_iter().chain(["-o", "json"]).collect();
+    let ran = host.expect(&as_json, 0)?;
     let report: serde_json::Value = serde_json::from_str(&ran.stdout)?;
-    let acted: Vec<_> = report["acted"]
-        .as_array()
-        .into_iter()
-        .flatten()
+    let acted = report["acted"].as_array().into_iter().flatten();
+    let acted: Vec<_> = acted
         .map(|action| (action["type"].as_str(), action["service"].as_str()))
         .collect();
-    ensure!(
-        acted
-            == [
-                (Some("DaemonReload"), None),
-                (Some("Restart"), Some("chronyd.service")),
-                (Some("Reload"), Some("crio.service")),
-                (Some("Restart"), Some("image-prune.timer"))
-            ],
-        "it did {acted:?}"
-    );
-    let after = host.invocations(&watched)?;
-    let restarted: Vec<_> = watched
+    let planned = [
+        (Some("DaemonReload"), None),
+        (Some("Restart"), Some("chronyd.service")),
+        (Some("Reload"), Some("crio.service")),
+        (Some("Restart"), Some("image-prune.timer")),
+    ];
+    ensure!(acted == planned, "it did {acted:?}");
+    let after = host.invocations(&WATCHED)?;
+    let restarted: Vec<_> = WATCHED
         .iter()
         .filter(|unit| before[**unit] != after[**unit])
         .collect();
@@ -87,42 +110,9 @@ fn the_examples_and_their_second_revision_run_reload_and_restart_as_planned() ->
         restarted == [&"chrony.service", &"image-prune.timer"],
         "{restarted:?} were restarted"
     );
-    ensure!(
-        host.reloads("crio.service")? == 1,
-        "crio was reloaded {} times",
-        host.reloads("crio.service")?
-    );
-    ensure!(
-        host.machine.boot_id()? == boot,
-        "it rebooted, and no policy says so"
-    );
+    let reloads = host.reloads("crio.service");
+    ensure!(reloads == 1, "crio was reloaded {reloads} times");
     host.expect(&["verify", "--config", "/root/two.yaml"], 0)?;
-
-    // The second time nothing is left to do.
-    let before = host.invocations(&watched)?;
-    let ran = host.expect(
-        &[
-            "apply",
-            "--config",
-            "/root/two.yaml",
-            "--policy",
-            "/root/policy.yaml",
-        ],
-        0,
-    )?;
-    ensure!(ran.stdout.contains("nothing to do"), "{}", ran.all());
-    ensure!(
-        host.invocations(&watched)? == before,
-        "services were restarted for nothing"
-    );
-
-    // And back again.
-    host.expect(&["rollback", "--policy", "/root/policy.yaml"], 0)?;
-    host.expect(&["verify", "--config", "/root/one.yaml"], 0)?;
-    ensure!(
-        host.reloads("crio.service")? == 2,
-        "crio has not seen the old registries again"
-    );
     Ok(())
 }
 
@@ -139,7 +129,10 @@ fn a_unit_that_fails_with_the_new_config_runs_with_the_old_one_again() -> Result
         "good",
         &files(&[file("/etc/probe", "good"), file("/etc/probe.d/other", "one")]),
     )?;
-    host.config("bad", &files(&[file("/etc/probe", "bad"), file("/etc/probe.d/other", "one")]))?;
+    host.config(
+        "bad",
+        &files(&[file("/etc/probe", "bad"), file("/etc/probe.d/other", "one")]),
+    )?;
     host.expect(&["apply", "--config", "/root/first.json"], 0)?;
     let ran = host.daemon(&[
         "apply",
@@ -161,7 +154,7 @@ fn a_unit_that_fails_with_the_new_config_runs_with_the_old_one_again() -> Result
             "/root/policy.yaml",
         ],
         1,
-);
+    );
     let ran = ran?;
     ensure!(
         ran.stderr.contains("MC7020") && ran.stderr.contains("probe.service"),

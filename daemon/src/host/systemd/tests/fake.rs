@@ -1,5 +1,12 @@
 //! A systemd and a logind at the other end of a socket, each as a script says.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_self,
+    clippy::used_underscore_binding,
+    reason = "the signatures are those of the bus, which hands everything over"
+)]
+
 use std::collections::VecDeque;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
