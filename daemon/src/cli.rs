@@ -47,6 +47,26 @@ pub enum Exit {
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    reference: Reference,
+}
+
+/// Flags of the reference and its logging library, accepted so that their callers need not change. Messages go to standard error,
+/// and there are few of them.
+#[derive(Debug, clap::Args)]
+struct Reference {
+    /// Ignored
+    #[arg(short, long, global = true, value_name = "N", hide = true)]
+    v: Option<u8>,
+    /// Ignored
+    #[arg(long, global = true, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    logtostderr: Option<bool>,
+    /// Ignored
+    #[arg(long, global = true, hide = true)]
+    stderrthreshold: Option<String>,
+    /// Ignored
+    #[arg(long, global = true, hide = true)]
+    payload_version: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -73,7 +93,10 @@ enum Command {
 
 /// Runs the command line `args`, program name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
-    let Cli { command } = match Cli::try_parse_from(args) {
+    let Cli {
+        command,
+        reference: _,
+    } = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(answer) => {
             // Help that nobody reads on is no failure.

@@ -285,6 +285,7 @@ pub fn go_back(node: &Node, trial: &Trial, reason: String) -> Result<(), Vec<Fin
         policy: &policy,
         purpose: Purpose::NotConfirmed,
         diffs: None,
+        only: None,
     };
     let report = converge(node, &lock, wanted)?;
     match report.ending {

@@ -1,6 +1,9 @@
 //! Brings a node to a config: recovery, plan, transaction, execution. [`converge`] is the entry point of every command that
 //! changes a node, and of whatever else does.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use crds::MachineConfig;
 use jiff::Timestamp;
 use machineconfig::plan::{Action, Plan};
@@ -32,6 +35,8 @@ pub struct Wanted<'a> {
     pub purpose: Purpose,
     /// Whether the plan in the report shows contents, and how much.
     pub diffs: Option<Limits>,
+    /// Of what drifted only these paths are mended; without it all of them.
+    pub only: Option<BTreeSet<PathBuf>>,
 }
 
 /// What was done, or would be.
@@ -93,8 +98,9 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
         policy,
         purpose,
         diffs,
+        only,
     } = wanted;
-    let prospect = Prospect::of(node, config, policy, diffs)?;
+    let prospect = Prospect::of(node, config, policy, diffs, only.as_ref())?;
     let transaction = match prospect.transaction(node, purpose, now) {
         Ok(transaction) => transaction,
         Err(errors) => return Ok(report(node, prospect, Ending::Refused, errors)),
@@ -138,8 +144,9 @@ pub fn foresee(node: &Node, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> 
         policy,
         purpose,
         diffs,
+        only,
     } = wanted;
-    let prospect = Prospect::of(node, config, policy, diffs)?;
+    let prospect = Prospect::of(node, config, policy, diffs, only.as_ref())?;
     let (ending, errors, warnings, changed) = match prospect.transaction(node, purpose, now) {
         Ok(transaction) if transaction.is_empty() => (Ending::Unchanged, Vec::new(), transaction.warnings, 0),
         Ok(transaction) => (

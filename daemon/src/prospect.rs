@@ -3,8 +3,12 @@
 //! [`Prospect::of`] is the entry point; it writes nothing. The plan starts from what the disk says, so that the same command
 //! brings a node to another config and mends what drifted from the one it has.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
 use crds::MachineConfig;
 use jiff::Timestamp;
+use machineconfig::layout::UNIT_DIRECTORY;
 use machineconfig::plan::{Action, Facts, Plan, plan};
 use machineconfig::redact::Limits;
 use machineconfig::{Code, Finding, Layout, Policy, RenderedConfig, drift};
@@ -44,6 +48,7 @@ impl Prospect {
         config: MachineConfig,
         policy: &Policy,
         diffs: Option<Limits>,
+        only: Option<&BTreeSet<PathBuf>>,
     ) -> Result<Self, Vec<Finding>> {
         let desired = parsed(&config)?;
         let current = store::current(&node.root).map_err(|finding| vec![finding])?;
@@ -53,7 +58,7 @@ impl Prospect {
             Some(current) => parsed(current)?,
             None => desired.clone(),
         };
-        let mut found = as_found(node, &base)?;
+        let mut found = as_found(node, &base, only)?;
         found.name = if first {
             NO_CONFIG.to_owned()
         } else {
@@ -136,7 +141,11 @@ impl Prospect {
 }
 
 /// What the disk says, as a config.
-fn as_found(node: &Node, base: &RenderedConfig) -> Result<RenderedConfig, Vec<Finding>> {
+fn as_found(
+    node: &Node,
+    base: &RenderedConfig,
+    only: Option<&BTreeSet<PathBuf>>,
+) -> Result<RenderedConfig, Vec<Finding>> {
     let unreadable = |error: String| {
         vec![Finding::error(
             Code::NODE_UNREADABLE,
@@ -148,8 +157,15 @@ fn as_found(node: &Node, base: &RenderedConfig) -> Result<RenderedConfig, Vec<Fi
     let expectation = drift::Expectation::of(base);
     let enablement =
         OnDisk::read(&node.root).map_err(|error| unreadable(format!("the units cannot be read: {error}")))?;
-    let observed =
+    let mut observed =
         observe(&node.root, &expectation, &enablement).map_err(|error| unreadable(format!("{error:#}")))?;
+    if let Some(only) = only {
+        // What was not looked at is taken to be as it should.
+        observed.paths.retain(|path, _| only.contains(Path::new(path)));
+        observed
+            .enablement
+            .retain(|unit, _| only.contains(&Path::new(UNIT_DIRECTORY).join(unit)));
+    }
     Ok(drift::as_found(base, &observed))
 }
 

@@ -1,5 +1,6 @@
 //! `watch`: tells when the disk of a node stops being what its config says, for as long as it runs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,13 +13,16 @@ use machineconfig::drift::policy::DriftPolicy;
 use machineconfig::drift::report::{line, mismatch};
 use machineconfig::finding::{Located, Place};
 use machineconfig::style::Styles;
-use machineconfig::{Code, Finding};
+use machineconfig::{Code, Finding, Policy};
 
 use crate::cli::answer::{Form, styles};
 use crate::cli::{Exit, message};
+use crate::converge::{Ending, Wanted, converge};
 use crate::host::Root;
-use crate::monitor::{Config, Event, Monitor, Options, Reaction, Repair, Watched, table};
-use crate::source;
+use crate::journal::Purpose;
+use crate::monitor::{Config, Event, Monitor, Options, Reaction, Watched, table};
+use crate::node::Node;
+use crate::{rules, source, store};
 
 /// This program, whatever has become of its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -40,6 +44,9 @@ pub(crate) struct Args {
     /// What to do about drift, by path, as YAML or JSON [default: report all of it]
     #[arg(long, value_name = "FILE")]
     drift_policy: Option<PathBuf>,
+    /// MachineConfiguration whose nodeDisruptionPolicy decides what a repair takes; without it the built-in policy
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Form of what is told
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Form,
@@ -62,6 +69,7 @@ impl Args {
             root: directory,
             config,
             drift_policy,
+            policy: disruption,
             output,
         } = self;
         let mut findings = Vec::new();
@@ -89,14 +97,60 @@ impl Args {
                 ));
             }
         };
+        let disruption = match rules::read(disruption.as_deref()) {
+            Ok(disruption) => disruption,
+            Err(findings) => return Ok(refuse(findings)),
+        };
+        let repair = |paths: &BTreeSet<PathBuf>| mend(&directory, config.as_deref(), &disruption, paths);
         let options = Options {
-            config: config.map_or(Config::OfNode, Config::File),
+            config: config.clone().map_or(Config::OfNode, Config::File),
             policy,
             program: THIS_PROGRAM.into(),
         };
-        // What applies a config takes its place here.
-        let repair: Option<&Repair<'_>> = None;
-        tell(Monitor::new(root, options, repair), output)
+        tell(Monitor::new(root, options, Some(&repair)), output)
+    }
+}
+
+/// Applies the config that is watched once more, to these paths only: by a plan, with the disruption that it takes. A reboot is left
+/// to somebody else.
+fn mend(
+    directory: &Path,
+    config: Option<&Path>,
+    policy: &Policy,
+    paths: &BTreeSet<PathBuf>,
+) -> anyhow::Result<()> {
+    let told = |findings: Vec<Finding>| {
+        let texts: Vec<_> = findings
+            .iter()
+            .map(|finding| format!("{} {}: {}", finding.code, finding.object, finding.message))
+            .collect();
+        anyhow::anyhow!("{}", texts.join("; "))
+    };
+    let node = Node::open(directory).map_err(|finding| told(vec![finding]))?;
+    let config = match config {
+        Some(path) => {
+            source::read(path)
+                .map_err(|located| told(located.into_iter().map(|located| located.finding).collect()))?
+                .config
+        }
+        None => store::current(&node.root)
+            .map_err(|finding| told(vec![finding]))?
+            .context("this node has no config of ours")?,
+    };
+    let lock = node
+        .lock("watch, repairing")
+        .map_err(|finding| told(vec![finding]))?;
+    let wanted = Wanted {
+        config,
+        policy,
+        purpose: Purpose::Apply,
+        diffs: None,
+        only: Some(paths.clone()),
+    };
+    let report = converge(&node, &lock, wanted).map_err(told)?;
+    match report.ending {
+        Ending::Applied | Ending::Unchanged => Ok(()),
+        Ending::Refused | Ending::Undone | Ending::Stuck => Err(told(report.errors)),
     }
 }
 

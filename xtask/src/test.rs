@@ -162,10 +162,10 @@ fn vectors() -> Result<()> {
     run(&mut built("vectors", false)?)
 }
 
-/// The tests that `cargo test` leaves out, since they change the root directory.
+/// The tests that `cargo test` leaves out, since they change the root directory or mount.
 fn host_programs() -> Result<()> {
     if !needs::is_root() {
-        bail!("only root may change the root directory: run this as root");
+        bail!("only root may change the root directory and mount: run this as root");
     }
     run(&mut cargo([
         "test",
@@ -173,6 +173,8 @@ fn host_programs() -> Result<()> {
         "--workspace",
         "--test",
         "commands",
+        "--test",
+        "apply",
         "--",
         "--ignored",
     ])?)

@@ -110,6 +110,7 @@ fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
         policy: &policy,
         purpose: Purpose::Apply,
         diffs: target.show_diff.then(Limits::default),
+        only: None,
     };
     let done = match mode {
         Mode::DryRun => foresee(&node, wanted).map(|report| (report, None)),

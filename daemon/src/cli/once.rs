@@ -40,9 +40,35 @@ pub(crate) struct Start {
     /// Leave a reboot that the plan needs to somebody else
     #[arg(long)]
     skip_reboot: bool,
-    /// Name of the node; taken for the reference's sake
-    #[arg(long, value_name = "NAME", env = "NODE_NAME")]
+    #[command(flatten)]
+    reference: Reference,
+}
+
+/// Flags of the reference that mean nothing to a node without a cluster, accepted so that its callers need not change.
+#[derive(Debug, clap::Args)]
+#[group(id = "flags-of-the-reference")]
+struct Reference {
+    /// Ignored: no cluster is asked
+    #[arg(long, hide = true)]
+    kubeconfig: Option<String>,
+    /// Ignored: no cluster is asked
+    #[arg(long, hide = true)]
     node_name: Option<String>,
+    /// Ignored: the kubelet is not looked at
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    kubelet_healthz_enabled: Option<bool>,
+    /// Ignored: the kubelet is not looked at
+    #[arg(long, hide = true)]
+    kubelet_healthz_endpoint: Option<String>,
+    /// Ignored: nothing listens
+    #[arg(long, hide = true)]
+    metrics_url: Option<String>,
+    /// Ignored: nothing listens
+    #[arg(long, hide = true)]
+    tls_cipher_suites: Option<String>,
+    /// Ignored: nothing listens
+    #[arg(long, hide = true)]
+    tls_min_version: Option<String>,
 }
 
 /// Complete the first boot of a machine that a server has provisioned
@@ -66,7 +92,7 @@ impl Start {
             ca,
             root_mount,
             skip_reboot,
-            node_name: _,
+            reference: _,
         } = self;
         let source = if fetch::is_url(&once_from) {
             fetch::read(&once_from, ca.as_deref())
@@ -101,6 +127,7 @@ fn once(root: &Path, source: Source) -> Result<(Node, Report), Vec<Finding>> {
             policy: &policy,
             purpose: Purpose::Apply,
             diffs: None,
+            only: None,
         };
         let report = converge(&node, &lock, wanted)?;
         if report.ending == Ending::Applied || report.ending == Ending::Unchanged {

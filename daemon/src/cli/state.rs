@@ -323,6 +323,7 @@ fn back(node: &Node, to: Option<&str>, policy: &Policy) -> Result<crate::converg
             policy,
             purpose: Purpose::Rollback,
             diffs: None,
+            only: None,
         },
     )
 }

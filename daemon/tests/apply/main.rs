@@ -5,6 +5,8 @@
     reason = "in a test an unwrap is an assertion, in its helpers too"
 )]
 
+mod cli;
+mod mounts;
 mod node;
 mod pairs;
 mod refusals;

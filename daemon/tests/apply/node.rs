@@ -121,6 +121,7 @@ pub(crate) fn apply_to(
             policy: &policy,
             purpose,
             diffs: None,
+            only: None,
         },
     )
 }

@@ -12,7 +12,7 @@ use crate::node::{Root, config, difference};
 use crate::{begin, file, files};
 
 /// The codes that applying `wanted` gives, with the proof that nothing was touched.
-fn refused(root: &Root, wanted: &crds::MachineConfig) -> Vec<Code> {
+pub(crate) fn refused(root: &Root, wanted: &crds::MachineConfig) -> Vec<Code> {
     let before = root.tree();
     let codes = match root.apply(wanted) {
         Ok(report) => {

@@ -119,11 +119,19 @@ fn the_policy_of_the_command_line_counts() {
     fs::write(node.at("etc/secret"), "ignored\n").unwrap();
     fs::write(node.at("etc/app/one.conf"), "x\n").unwrap();
     let event = watch.expect("drift", |event| event["path"] == "/etc/app/one.conf");
-    assert_eq!(event["reaction"]["is"], "cannotRepair");
+    assert_eq!(event["reaction"]["is"], "repair");
+    watch.expect("repair", |event| event["event"] == "repaired");
+    watch.expect("resolved", |event| event["event"] == "resolved");
+    assert_ne!(fs::read_to_string(node.at("etc/app/one.conf")).unwrap(), "x\n");
+    assert_eq!(
+        fs::read_to_string(node.at("etc/secret")).unwrap(),
+        "ignored\n",
+        "what is not to be repaired was"
+    );
     fs::write(node.at("srv/data"), "x\n").unwrap();
     let event = watch.expect("drift", |event| event["path"] == "/srv/data");
     assert_eq!(event["reaction"]["is"], "reported");
-    assert_eq!(watch.told().len(), 0);
+    assert!(watch.told().iter().all(|event| event["path"] != "/etc/secret"));
 }
 
 #[test]

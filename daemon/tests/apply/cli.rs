@@ -1,0 +1,226 @@
+//! The commands that change a node, from outside: exit codes, what they say, what they refuse.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::node::Root;
+
+/// Runs the daemon on a root.
+fn daemon(root: &Root, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
+        .args(arguments)
+        .arg("--root")
+        .arg(root.directory.path())
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn all(output: &Output) -> String {
+    String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
+}
+
+/// A config in a file of the root's own.
+fn config(root: &Root, name: &str, ignition: &Value) -> String {
+    let object = json!({"apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig", "metadata": {"name": name}, "spec": {"config": ignition}});
+    root.write(&format!("/tmp/{name}.json"), object.to_string());
+    root.path(&format!("/tmp/{name}.json"))
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
+
+fn one_file(path: &str, text: &str) -> Value {
+    json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [crate::file(path, text)]}})
+}
+
+#[test]
+fn a_dry_run_tells_and_touches_nothing() {
+    let root = Root::new();
+    let empty = config(
+        &root,
+        "rendered-empty",
+        &json!({"ignition": {"version": "3.4.0"}}),
+    );
+    let wanted = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    assert_eq!(code(&daemon(&root, &["apply", "--config", &empty])), 0);
+    let before = root.tree();
+    for command in [&["apply", "--dry-run"][..], &["plan"]] {
+        let arguments = [command, &["--config", &wanted, "--show-diff"]].concat();
+        let output = daemon(&root, &arguments);
+        assert_eq!(code(&output), 2, "a reboot would be due: {}", all(&output));
+        assert!(all(&output).contains("+one"), "{}", all(&output));
+    }
+    assert_eq!(root.tree(), before);
+    let output = daemon(&root, &["apply", "--config", &wanted, "-o", "json"]);
+    assert_eq!(code(&output), 2);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["schemaVersion"], 1);
+    assert_eq!(report["ending"], "applied");
+    assert_eq!(report["left"], json!([{"type": "Reboot"}]));
+    assert_eq!(report["plan"]["steps"][0]["target"]["path"], "/etc/a");
+}
+
+#[test]
+fn what_is_wrong_with_a_config_is_told_before_anything_is_touched() {
+    let root = Root::new();
+    let before = root.tree();
+    let mut wrong_hash = one_file("/etc/a", "one");
+    wrong_hash["storage"]["files"][0]["contents"]["verification"] =
+        json!({"hash": format!("sha256-{}", "0".repeat(64))});
+    let cases = [
+        (json!({"ignition": {"version": "9.9.9"}}), "MC1104"),
+        (one_file("relative", "x"), "MC1106"),
+        (wrong_hash, "MC1113"),
+        (
+            json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [{"path": "/etc/a", "contents": {"source": "https://example.com/"}}]}}),
+            "MC1138",
+        ),
+    ];
+    for (ignition, expected) in cases {
+        let path = config(&root, "rendered-wrong", &ignition);
+        let output = daemon(&root, &["apply", "--config", &path]);
+        assert_eq!(code(&output), 4, "{ignition}: {}", all(&output));
+        assert!(all(&output).contains(expected), "{ignition}: {}", all(&output));
+    }
+    root.write("/tmp/garbage.json", "{");
+    let garbage = root.path("/tmp/garbage.json");
+    let output = daemon(&root, &["apply", "--config", garbage.to_str().unwrap()]);
+    assert_eq!(code(&output), 4, "{}", all(&output));
+    fs::remove_dir_all(root.path("/tmp")).unwrap();
+    assert_eq!(root.tree(), before);
+}
+
+#[test]
+fn commands_on_a_node_without_a_config_say_so() {
+    let root = Root::new();
+    let output = daemon(&root, &["status"]);
+    assert_eq!(code(&output), 0, "{}", all(&output));
+    assert!(all(&output).contains("none of ours"), "{}", all(&output));
+    let output = daemon(&root, &["rollback"]);
+    assert_eq!(code(&output), 4);
+    assert!(all(&output).contains("MC7024"), "{}", all(&output));
+    assert_eq!(code(&daemon(&root, &["recover"])), 0);
+    let output = daemon(&root, &["apply", "--config", "http://127.0.0.1:1/config/worker"]);
+    assert_eq!(code(&output), 4);
+    assert!(all(&output).contains("cannot be fetched"), "{}", all(&output));
+}
+
+#[test]
+fn status_and_rollback_name_what_there_is() {
+    let root = Root::new();
+    for (name, text) in [("rendered-a", "one"), ("rendered-b", "two")] {
+        let path = config(&root, name, &one_file("/etc/a", text));
+        daemon(&root, &["apply", "--config", &path]);
+    }
+    let output = daemon(&root, &["status", "-o", "json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(status["current"], "rendered-b");
+    assert_eq!(status["kept"], json!(["rendered-b", "rendered-a"]));
+    assert_eq!(status["transactions"][0]["outcome"]["outcome"], "applied");
+    let output = daemon(&root, &["rollback", "--to", "rendered-nobody"]);
+    assert!(
+        code(&output) == 4 && all(&output).contains("rendered-nobody"),
+        "{}",
+        all(&output)
+    );
+    let output = daemon(&root, &["rollback"]);
+    assert_eq!(code(&output), 2, "a reboot is due: {}", all(&output));
+    assert_eq!(root.read("/etc/a"), "one");
+    let told = all(&daemon(&root, &["status"]));
+    assert!(
+        told.contains("rollback: rendered-b -> rendered-a: applied"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_trial_needs_a_node_that_runs_and_a_config_to_go_back_to() {
+    let root = Root::new();
+    let path = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    let trial = [
+        "apply",
+        "--config",
+        path.as_str(),
+        "--confirm-within",
+        "1m",
+        "--check",
+        "true",
+    ];
+    let before = root.tree();
+    let output = daemon(&root, &trial);
+    assert!(
+        code(&output) == 4 && all(&output).contains("MC7024"),
+        "{}",
+        all(&output)
+    );
+    assert_eq!(root.tree(), before);
+    for wrong in ["1x", "0s", "2d", "soon"] {
+        let output = daemon(
+            &root,
+            &[
+                "apply",
+                "--config",
+                path.as_str(),
+                "--confirm-within",
+                wrong,
+                "--check",
+                "true",
+            ],
+        );
+        assert_eq!(code(&output), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn no_secret_is_in_what_is_told_or_kept_for_others_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let root = Root::new();
+    let secret = "hunter2-the-secret";
+    let ignition = json!({
+        "ignition": {"version": "3.4.0"},
+        "storage": {"files": [{"path": "/etc/secret", "mode": 384, "contents": {"source": format!("data:,{secret}")}}]},
+        "passwd": {"users": [{"name": "core", "passwordHash": "$6$salt$secret-hash"}]}
+    });
+    let empty = config(
+        &root,
+        "rendered-empty",
+        &json!({"ignition": {"version": "3.4.0"}}),
+    );
+    daemon(&root, &["apply", "--config", &empty]);
+    let path = config(&root, "rendered-secret", &ignition);
+    for form in ["text", "json"] {
+        for command in ["plan", "apply", "rollback", "status"] {
+            let mut arguments = vec![command, "-o", form];
+            if command != "rollback" && command != "status" {
+                arguments.extend(["--config", path.as_str(), "--show-diff"]);
+            }
+            let told = all(&daemon(&root, &arguments));
+            assert!(
+                !told.contains(secret) && !told.contains("secret-hash"),
+                "{command} -o {form}: {told}"
+            );
+        }
+    }
+    fs::remove_dir_all(root.path("/tmp")).unwrap();
+    let mut pending = vec![root.path("/var/lib"), root.path("/etc"), root.path("/run")];
+    while let Some(path) = pending.pop() {
+        let stat = fs::symlink_metadata(&path).unwrap();
+        if stat.is_dir() {
+            pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if stat.is_file() && stat.permissions().mode() & 0o077 != 0 {
+            let text = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
+            let shadow = path.ends_with("etc/shadow");
+            assert!(
+                shadow || !(text.contains(secret) || text.contains("secret-hash")),
+                "{} may be read by others",
+                path.display()
+            );
+        }
+    }
+}
