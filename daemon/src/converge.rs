@@ -14,10 +14,10 @@ use serde::Serialize;
 
 use crate::apply::{ApplyError, execute};
 use crate::host::lock::Lock;
-use crate::journal::{Outcome, Purpose};
+use crate::journal::{JOURNAL, Outcome, Purpose};
 use crate::node::Node;
 use crate::prospect::Prospect;
-use crate::recover::{Recovered, recover};
+use crate::recover::{Recovered, is_due, recover};
 use crate::store::{self, RebootDue};
 use crate::{install, reboot};
 
@@ -160,6 +160,12 @@ pub fn foresee(node: &Node, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> 
     let left = node.acts().due(&prospect.plan);
     let mut report = report(node, prospect, ending, errors);
     report.warnings.extend(warnings);
+    if is_due(&node.root) {
+        let message = "a change that was cut off is taken up first, which may change the plan";
+        report
+            .warnings
+            .push(Finding::warning(Code::CUT_OFF, JOURNAL, "", message));
+    }
     Ok(Report {
         dry_run: true,
         changed,

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
+mod engine;
 mod host;
 mod os;
 mod vendor;

@@ -328,6 +328,8 @@ codes! {
         "See to it that /var/lib/machine-config can be written.";
     OS_NOT_READ = 7027: "Settings of the operating system are taken as they are, since this host has no tool to read them.",
         "Nothing, if the host was set up with them.";
+    CUT_OFF = 7028: "A change of the node was cut off and has not been taken up yet.",
+        "Run machine-config-daemon recover, or apply a config.";
     SYSTEMD_UNREACHABLE = 7101: "The systemd of a node cannot be reached.",
         "Run on a host with systemd, as root, and with the host's /run at hand when in a container.";
     SYSTEMD_REFUSED = 7102: "The systemd or logind of a node refused what was asked of it.",
