@@ -231,7 +231,7 @@ fn is_above(directory: &str, path: &str) -> bool {
 }
 
 /// The shortest path of the same meaning, links aside: no empty, `.` or resolvable `..` parts; `.` for an empty one.
-fn clean(path: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn clean(path: &str) -> std::borrow::Cow<'_, str> {
     let needless = |part: &str| part.is_empty() || part == "." || part == "..";
     if path
         .strip_prefix('/')
