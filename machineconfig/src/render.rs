@@ -27,6 +27,7 @@ mod outcome;
 mod spelling;
 mod strict;
 mod tree;
+mod version2;
 
 pub use defaults::Defaults;
 
@@ -102,6 +103,7 @@ pub fn check(config: &MachineConfig) -> Vec<Finding> {
         findings.extend(tree::findings(&parsed.config, |_| input.object()));
     }
     findings.extend(strict::advice(&input));
+    findings.extend(version2::advice(&input));
     if input.is_rendered() {
         // A rendered config is for one pool by its owner, not by a label.
         findings.retain(|finding| finding.code != Code::NO_ROLE);

@@ -229,14 +229,22 @@ async fn connection<S, B>(
     let _ = stream.set_nodelay(true);
     let stream = StallGuard::new(stream, shared.limits.idle_timeout);
     let Some(acceptor) = tls else {
-        return http(stream, service, &shared, watcher).await;
+        return Box::pin(http(stream, service, &shared, watcher)).await;
     };
-    match timeout(shared.limits.header_timeout, acceptor.accept(stream)).await {
+    // In boxes, so that a connection's task does not have the size of both for as long as it lives.
+    let accepted = Box::pin(timeout(shared.limits.header_timeout, acceptor.accept(stream))).await;
+    match accepted {
         Ok(Ok(stream)) => {
             // We have nothing to say after the handshake, and a client that waits for its end to be acknowledged
             // before it sends its request would wait for the kernel's delayed acknowledgement, 40 ms.
             let _ = stream.get_ref().0.get_ref().set_quickack(true);
-            http(Paced::new(stream, shared.clone()), service, &shared, watcher).await;
+            Box::pin(http(
+                Paced::new(stream, shared.clone()),
+                service,
+                &shared,
+                watcher,
+            ))
+            .await;
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, "TLS handshake failed");
@@ -247,7 +255,7 @@ async fn connection<S, B>(
 }
 
 /// The requests of one connection, one after the other.
-async fn http<I, S, B>(io: I, service: S, shared: &Shared, watcher: Watcher)
+fn http<I, S, B>(io: I, service: S, shared: &Shared, watcher: Watcher) -> impl Future<Output = ()> + Send
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
@@ -264,15 +272,18 @@ where
         // As the reference writes them.
         .title_case_headers(true)
         .serve_connection(TokioIo::new(io), service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "Connection ended early");
-        shared.metrics.failed(if error.is_timeout() {
-            ConnectionFailure::HeaderTimeout
-        } else if error.is_parse() {
-            ConnectionFailure::BadRequest
-        } else {
-            ConnectionFailure::Aborted
-        });
+    let watched = watcher.watch(connection);
+    async move {
+        if let Err(error) = watched.await {
+            tracing::debug!(%error, "Connection ended early");
+            shared.metrics.failed(if error.is_timeout() {
+                ConnectionFailure::HeaderTimeout
+            } else if error.is_parse() {
+                ConnectionFailure::BadRequest
+            } else {
+                ConnectionFailure::Aborted
+            });
+        }
     }
 }
 

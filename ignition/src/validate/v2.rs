@@ -7,6 +7,7 @@ use super::unit::{check_contents, check_unit_name};
 use super::{Report, View, shorten};
 use crate::path::Path;
 use crate::problem::Kind as Fault;
+use crate::version::Spec;
 
 /// The rule of a config: what no 3.x config can say.
 pub(crate) fn config(config: &View<'_>, report: &mut Report) {
@@ -136,8 +137,13 @@ fn mode(node: &View<'_>, report: &mut Report) {
                 format!("mode {mode:#o}: setuid, setgid and sticky bits have no effect before version 3.6.0");
             report.warn(&node.at("mode"), Fault::Mode, message);
         }
-        Some(_) => {}
-        None => report.warn(&node.at("mode"), Fault::Mode, "no mode is set: it is 0000"),
+        // From 2.2 on no mode is left to whoever writes the node, as in 3.x.
+        None if node.spec < Spec::V2_2 => report.warn(
+            &node.at("mode"),
+            Fault::Mode,
+            "no mode is set: before version 2.2.0 it is 0000",
+        ),
+        Some(_) | None => {}
     }
 }
 

@@ -220,6 +220,8 @@ codes! {
         "Mend the file at the place that is named.";
     CONTENTS_UNREADABLE = 3011: "The contents of a file cannot be decoded, so no node can write it.",
         "Give the contents as a data: URL, compressed with gzip or not at all.";
+    POLICY_PATTERN = 3012: "A disruption policy is for a path with a wildcard, which has no meaning there.",
+        "Name the directory that holds the files: an entry covers everything below it.";
     DRIFT_MISSING = 4001: "A path of the config does not exist on the node.",
         "Find out what removed it, and have the config applied again.";
     DRIFT_TYPE = 4002: "Something else than a file is where the config has a file.",

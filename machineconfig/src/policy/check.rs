@@ -102,6 +102,11 @@ impl Findings {
         } else if shortest == "/" {
             let message = format!("path {path:?} is the root directory, which covers no file");
             self.error(Code::POLICY_PATH, field, message);
+        } else if path.contains(['*', '?']) {
+            let message = format!(
+                "path {path:?} is taken as it is written, so it covers only a file or directory of that very name"
+            );
+            self.warning(Code::POLICY_PATTERN, field, message);
         } else if shortest != path {
             let message = format!(
                 "path {path:?} covers what is below {shortest:?}, yet neither that path itself nor takes the place \

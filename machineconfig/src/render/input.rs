@@ -180,7 +180,7 @@ impl<'a> Input<'a> {
     }
 
     /// The Ignition part as it is written; nothing when there is none.
-    fn written(&self) -> Option<&'a Value> {
+    pub(super) fn written(&self) -> Option<&'a Value> {
         self.config.spec.config.as_ref().filter(|value| !value.is_null())
     }
 

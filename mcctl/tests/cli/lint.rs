@@ -166,3 +166,55 @@ fn an_unusable_policy_is_an_error() {
     assert_eq!(ran.code, 1, "{}", ran.err);
     assert!(ran.err.contains("error[MC3005] -:"), "{}", ran.err);
 }
+
+#[test]
+fn what_version_2_takes_otherwise_than_written_is_warned_of() {
+    let config = |version: &str| {
+        let file =
+            |path: &str| format!("{{filesystem: root, path: {path}, contents: {{source: 'data:,a'}}}}");
+        let files = ["/etc/a", "/etc/b//c/", "/etc/a"].map(file).join(", ");
+        let units = "{name: a.service, mask: true}, {name: a.service, enabled: false}";
+        let spec = format!(
+            "  config:\n    ignition: {{version: {version}}}\n    storage: {{files: [{files}]}}\n    systemd: {{units: [{units}]}}"
+        );
+        machine_config("50-old", "worker", &spec)
+    };
+    let ran = run_with_input("lint -f -", config("2.2.0").as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for expected in [
+        "storage.files[0].path: /etc/a is defined again in storage.files[2], and the last one counts",
+        "storage.files[1].path: /etc/b//c/ is not in its shortest form, and is written to /etc/b/c",
+        "systemd.units[0].name: a.service is defined again in systemd.units[1], and the last one counts",
+    ] {
+        assert_eq!(ran.err.matches(expected).count(), 1, "{expected}\n{}", ran.err);
+    }
+    // No mode means 0644 at 2.2, and nothing else is doubtful.
+    assert!(ran.err.ends_with(": 3 warnings\n"), "{}", ran.err);
+    let ran = run_with_input("lint -f -", config("2.1.0").as_bytes());
+    assert_eq!(
+        ran.err.matches("before version 2.2.0 it is 0000").count(),
+        3,
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_wildcard_in_a_policy_is_warned_of() {
+    let policy = std::fs::read_to_string("../examples/policy.yaml").unwrap();
+    let policy = policy.replacen(
+        "- path: /",
+        "- path: /etc/app/*.conf\n        actions: [{type: None}]\n      - path: /",
+        1,
+    );
+    assert!(policy.contains("*.conf"));
+    let ran = run_with_input("lint -f examples/base -", policy.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.err.contains("warning[MC3012] -:"), "{}", ran.err);
+    assert!(
+        ran.err.contains("\"/etc/app/*.conf\" is taken as it is written"),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.ends_with(": 1 warning\n"), "{}", ran.err);
+}
