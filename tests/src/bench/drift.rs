@@ -30,7 +30,7 @@ const TIMED_EVERY: Duration = Duration::from_millis(40);
 /// How long nothing happens while what is written is counted.
 const IDLE: Duration = Duration::from_secs(5);
 /// How long anything may take at all.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Rows of [`rows`].
 pub(super) const NAMES: [&str; 4] = [
@@ -64,7 +64,8 @@ pub(super) fn rows() -> Result<Vec<Row>> {
     });
     let (start, before) = (Instant::now(), watch.processor_time()?);
     let latencies = watch.time_reports(root);
-    let (took, lasted) = (watch.processor_time()? - before, start.elapsed());
+    let (after, lasted) = (watch.processor_time()?, start.elapsed());
+    let took = after.saturating_sub(before);
     stop.store(true, Ordering::Relaxed);
     let rate = neighbours
         .join()
