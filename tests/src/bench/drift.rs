@@ -64,7 +64,8 @@ pub(super) fn rows() -> Result<Vec<Row>> {
     });
     let (start, before) = (Instant::now(), watch.processor_time()?);
     let latencies = watch.time_reports(root);
-    let (took, lasted) = (watch.processor_time()?.saturating_sub(before), start.elapsed());
+    let (after, lasted) = (watch.processor_time()?, start.elapsed());
+    let took = after.saturating_sub(before);
     stop.store(true, Ordering::Relaxed);
     let rate = neighbours
         .join()
@@ -203,7 +204,8 @@ impl Watch {
         let (count, _) = PATHS;
         let mut latencies = Vec::new();
         for round in 0..TIMED {
-            thread::sleep(TIMED_EVERY);
+            // Never in step with what the program does by the clock.
+            thread::sleep(TIMED_EVERY + Duration::from_millis(round as u64 * 7 % 23));
             let at = at(root, round * 7919 % count);
             fs::write(&at, "drift\n")?;
             let written = Instant::now();
