@@ -152,13 +152,7 @@ fn a_program_inside_gives_its_streams_and_its_exit_code() -> Result<()> {
     // Nothing of the test's own environment reaches it.
     let environment = machine.succeed(&["env"])?;
     assert!(!environment.contains("CARGO"), "{environment}");
-    // What takes too long is ended, inside too.
-    assert!(
-        machine
-            .run_within(&["sleep", "12345"], Duration::from_millis(200))
-            .is_err()
-    );
-    gone(&machine, "sleep 12345")?;
+    // What runs in the background ends with its value, inside too.
     let background = machine.spawn(&["sleep", "54321"], &machine.root().join("spawn.log"))?;
     wait_for("the program", COMMAND, || {
         Ok(machine
@@ -167,7 +161,14 @@ fn a_program_inside_gives_its_streams_and_its_exit_code() -> Result<()> {
             .filter(|code| *code == 0))
     })?;
     drop(background);
-    gone(&machine, "sleep 54321")
+    gone(&machine, "sleep 54321")?;
+    // What takes too long is ended likewise.
+    assert!(
+        machine
+            .run_within(&["sleep", "12345"], Duration::from_millis(200))
+            .is_err()
+    );
+    gone(&machine, "sleep 12345")
 }
 
 /// Waits until no process inside has that command line.
