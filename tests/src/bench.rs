@@ -3,6 +3,7 @@
 //! Both sides are measured in one run where the other side can be installed; where it cannot, the figure it once gave on an idle
 //! machine of the same size (2 cores) stands for it.
 
+mod apply;
 mod drift;
 mod load;
 mod row;
@@ -23,7 +24,7 @@ struct Group {
     measure: fn() -> Result<Vec<Row>>,
 }
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 8] = [
     Group {
         names: &rules::HUNDRED,
         measure: rules::hundred,
@@ -43,6 +44,18 @@ const GROUPS: [Group; 5] = [
     Group {
         names: &drift::NAMES,
         measure: drift::rows,
+    },
+    Group {
+        names: &apply::HUNDREDS,
+        measure: apply::hundreds,
+    },
+    Group {
+        names: &apply::THOUSANDS,
+        measure: apply::thousands,
+    },
+    Group {
+        names: &apply::MANAGED_NAMES,
+        measure: apply::managed,
     },
 ];
 
