@@ -1,4 +1,4 @@
-//! The engine on a host with programs: originals of packages, and SELinux labels.
+//! The engine on a host with programs: originals of packages, and `SELinux` labels.
 
 use std::fs;
 use std::process::{Command, Output};

@@ -368,7 +368,7 @@ fn text(size: usize, number: usize, revision: usize) -> Vec<u8> {
     let mut text = String::new();
     let mut line = 0;
     while text.len() < size {
-        text.push_str(&format!("option-{number}-{line} = value-{revision}\n"));
+        text = text + &format!("option-{number}-{line} = value-{revision}\n");
         line += 1;
     }
     text.truncate(size);

@@ -3,8 +3,7 @@
 #![allow(
     clippy::needless_pass_by_value,
     clippy::unused_self,
-    clippy::used_underscore_binding,
-    reason = "the signatures are those of the bus, which hands everything over"
+    reason = "what a method on the bus takes is not for us to say"
 )]
 
 use std::collections::VecDeque;
@@ -235,6 +234,19 @@ fn path(text: &str) -> OwnedObjectPath {
     ObjectPath::try_from(text).unwrap().to_owned().into()
 }
 
+/// Says that a job has ended. The other end may have given up, and be gone.
+async fn end(emitter: &SignalEmitter<'_>, number: u32, unit: &str, result: &str) {
+    let job = path(&format!("/org/freedesktop/systemd1/job/{number}"));
+    let _ = Manager::job_removed(emitter, number, job, unit, result).await;
+}
+
+/// Says that other jobs have ended. Ours is job 7; all others are in its way, even those of the same unit.
+async fn noise(emitter: &SignalEmitter<'_>, unit: &str, count: u32) {
+    for number in 100..100 + count {
+        end(emitter, number, unit, "failed").await;
+    }
+}
+
 // === impl Manager ===
 
 impl Manager {
@@ -252,38 +264,33 @@ impl Manager {
     ) -> fdo::Result<OwnedObjectPath> {
         self.note(format!("{method} {name} {mode}"));
         let job = self.0.lock().unwrap().job;
-        let end = async |emitter: &SignalEmitter<'_>, number: u32, unit: &str, result: &str| {
-            let job = path(&format!("/org/freedesktop/systemd1/job/{number}"));
-            Manager::job_removed(emitter, number, job, unit, result).await
-        };
-        // Ours is job 7; with all others in the way, even one of the same unit.
-        let noise = async |emitter: &SignalEmitter<'_>, count: u32| {
-            for number in 100..100 + count {
-                // The other end may have given up.
-                let _ = end(emitter, number, name, "failed").await;
-            }
-        };
         let later = emitter.to_owned();
         let unit = name.to_owned();
         match job {
-            Job::Ends(result) | Job::EndsAfter(_, result) => {
-                let others = if let Job::EndsAfter(count, _) = job {
-                    count
-                } else {
-                    0
-                };
-                noise(&later, others).await;
+            Job::Ends(result) => {
+                tokio::spawn(async move { end(&later, 7, &unit, result).await });
+            }
+            Job::EndsAfter(count, result) => {
                 tokio::spawn(async move {
-                    let job = path("/org/freedesktop/systemd1/job/7");
-                    let _ = Manager::job_removed(&later, 7, job, &unit, result).await;
+                    noise(&later, &unit, count).await;
+                    end(&later, 7, &unit, result).await;
                 });
             }
-            Job::EndsFirst(result) => end(&emitter, 7, name, result).await?,
+            Job::EndsFirst(result) => end(&emitter, 7, name, result).await,
             Job::EndsFirstAfter(count, result) => {
-                noise(&emitter, count).await;
-                end(&emitter, 7, name, result).await?;
+                noise(&emitter, name, count).await;
+                end(&emitter, 7, name, result).await;
             }
-            Job::NeverEnds => noise(&emitter, 3).await,
+            Job::NeverEnds => {
+                // Others go on ending, so that some do after the answer.
+                let connection = connection.clone();
+                tokio::spawn(async move {
+                    while !connection.is_closed() {
+                        noise(&later, &unit, 3).await;
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                });
+            }
             Job::HangsUp => connection.clone().close().await?,
             Job::HangsUpLater => {
                 let connection = connection.clone();
@@ -370,7 +377,8 @@ impl Manager {
             .await
     }
 
-    fn load_unit(&self, _name: &str) -> OwnedObjectPath {
+    fn load_unit(&self, name: &str) -> OwnedObjectPath {
+        assert!(name.contains('.'), "{name}");
         let mut script = self.0.lock().unwrap();
         if script.moments.len() > 1 {
             script.moments.rotate_left(1);
