@@ -2,6 +2,7 @@
 //! beside a plain copy and beside writing, flushing and renaming file by file.
 
 use std::env;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -368,7 +369,8 @@ fn text(size: usize, number: usize, revision: usize) -> Vec<u8> {
     let mut text = String::new();
     let mut line = 0;
     while text.len() < size {
-        text = text + &format!("option-{number}-{line} = value-{revision}\n");
+        writeln!(text, "option-{number}-{line} = value-{revision}")
+            .expect("a String takes all that is written");
         line += 1;
     }
     text.truncate(size);
