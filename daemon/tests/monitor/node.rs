@@ -60,7 +60,8 @@ impl Node {
     }
 
     pub(crate) fn at(&self, path: &str) -> PathBuf {
-        self.path().join(path)
+        // Joined as it is, an absolute path would be one of this machine.
+        self.path().join(path.trim_start_matches('/'))
     }
 
     /// Writes a file by putting another one in its place.
