@@ -91,6 +91,15 @@ pub struct Verdict {
 // === impl Confirmation ===
 
 impl Confirmation {
+    /// For whoever is no command line: every check must pass `within` this time.
+    #[must_use]
+    pub fn new(within: Duration, checks: Vec<String>) -> Self {
+        Self {
+            confirm_within: Some(within),
+            check: checks,
+        }
+    }
+
     /// Writes the trial down and sees to it that somebody keeps watch. False when none is wanted.
     ///
     /// # Errors
@@ -345,5 +354,36 @@ fn span(text: &str) -> Result<Duration, String> {
         Ok(Duration::from_secs(seconds))
     } else {
         Err(format!("{text} is not between a second and a day"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_people_write_them() {
+        for (text, seconds) in [
+            ("1s", 1),
+            ("90s", 90),
+            ("2m", 120),
+            ("2min", 120),
+            ("24h", 86_400),
+        ] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "1",
+            "0s",
+            "25h",
+            "1d",
+            "-1s",
+            "1.5s",
+            "99999999999999999999s",
+        ] {
+            assert!(span(text).is_err(), "{text}");
+        }
     }
 }

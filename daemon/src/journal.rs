@@ -369,3 +369,104 @@ fn checksum(text: &[u8]) -> String {
             sum
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use machineconfig::plan::Disruption;
+    use machineconfig::plan::{Drain, Images};
+
+    use super::*;
+
+    fn begin() -> Begin {
+        let plan = Plan {
+            schema_version: 1,
+            from: "rendered-a".to_owned(),
+            to: "rendered-b".to_owned(),
+            disruption: Disruption::None,
+            drain: Drain {
+                required: false,
+                reason: String::new(),
+            },
+            actions: Vec::new(),
+            sections: Vec::new(),
+            current_images: Images::default(),
+            desired_images: Images::default(),
+            steps: Vec::new(),
+            same_on_disk: Vec::new(),
+            ignored: Vec::new(),
+            refusals: Vec::new(),
+            warnings: Vec::new(),
+        };
+        Begin {
+            version: VERSION,
+            id: "0123".to_owned(),
+            boot_id: String::new(),
+            machine_id: String::new(),
+            started: Timestamp::UNIX_EPOCH,
+            purpose: Purpose::Apply,
+            plan,
+            directories: Vec::new(),
+            changes: Vec::new(),
+            prune: Vec::new(),
+            file_systems: Vec::new(),
+        }
+    }
+
+    /// The text of a journal with these events.
+    fn text(events: &[Event]) -> Vec<u8> {
+        events
+            .iter()
+            .fold(line(&begin()), |text, event| [text, line(event)].concat())
+    }
+
+    #[test]
+    fn a_journal_reads_as_it_was_written() {
+        let undoing = Event::Undoing {
+            error: "no\nroom".to_owned(),
+        };
+        let cases: [(&[Event], Phase); 4] = [
+            (&[], Phase::Staging),
+            (&[Event::Committed], Phase::Committed),
+            (&[Event::Committed, Event::Published], Phase::Published),
+            (&[Event::Committed, undoing.clone()], Phase::Undoing),
+        ];
+        for (events, phase) in cases {
+            let journal = Journal::parse(&text(events)).unwrap();
+            assert_eq!(
+                (journal.phase(), journal.events.as_slice(), &journal.begin),
+                (phase, events, &begin())
+            );
+        }
+    }
+
+    #[test]
+    fn a_last_line_that_is_torn_anywhere_was_never_written() {
+        let whole = text(&[Event::Published]);
+        let before = text(&[]).len();
+        for end in before..whole.len() {
+            let journal = Journal::parse(&whole[..end]).unwrap();
+            assert_eq!(journal.phase(), Phase::Staging, "cut off after {end} bytes");
+            assert_eq!(journal.torn, end > before);
+        }
+        let mut zeros = whole.clone();
+        zeros[before..].fill(0);
+        assert_eq!(Journal::parse(&zeros).unwrap().phase(), Phase::Staging);
+    }
+
+    #[test]
+    fn damage_is_told_from_a_line_that_was_torn() {
+        let whole = text(&[Event::Committed, Event::Published]);
+        let first = line(&begin()).len();
+        for end in 0..first {
+            assert!(
+                matches!(Journal::parse(&whole[..end]), Err(JournalError::Damaged(_))),
+                "{end}"
+            );
+        }
+        let mut middle = whole.clone();
+        middle[first + CHECKSUM + 3] ^= 1;
+        assert!(matches!(Journal::parse(&middle), Err(JournalError::Damaged(_))));
+        let newer = line(&serde_json::json!({"version": VERSION + 1}));
+        assert!(matches!(Journal::parse(&newer), Err(JournalError::Newer { found }) if found == VERSION + 1));
+    }
+}

@@ -83,3 +83,30 @@ pub fn overdue(due: &RebootDue, now: Timestamp) -> Option<Finding> {
         Finding::error(Code::REBOOT_OVERDUE, "reboot", "", message)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(requested: Option<i64>) -> RebootDue {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        RebootDue {
+            boot_id: "b".to_owned(),
+            config: "rendered-a".to_owned(),
+            since: at(0),
+            requested: requested.map(at),
+        }
+    }
+
+    #[test]
+    fn a_reboot_that_does_not_come_within_the_bound_is_told() {
+        let now = Timestamp::from_second(1000).unwrap();
+        assert_eq!(overdue(&due(None), now), None, "nobody asked for it");
+        assert_eq!(overdue(&due(Some(701)), now), None);
+        let finding = overdue(&due(Some(700)), now).unwrap();
+        assert_eq!(finding.code, Code::REBOOT_OVERDUE);
+        assert!(finding.message.contains("rendered-a"), "{}", finding.message);
+        // A clock that was set back makes nothing overdue.
+        assert_eq!(overdue(&due(Some(5000)), now), None);
+    }
+}

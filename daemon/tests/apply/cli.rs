@@ -224,3 +224,85 @@ fn no_secret_is_in_what_is_told_or_kept_for_others_to_read() {
         }
     }
 }
+
+#[test]
+fn a_first_boot_is_completed_once_its_operating_system_is_there() {
+    let root = Root::new();
+    let encapsulated = "/etc/ignition-machine-config-encapsulated.json";
+    let object = json!({"apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig", "metadata": {"name": "rendered-a"}, "spec": {"config": {"ignition": {"version": "3.4.0"}}}});
+    root.write(encapsulated, object.to_string());
+    let output = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
+        .args(["firstboot-complete-machineconfig", "-v=2", "--root-mount"])
+        .arg(root.directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", all(&output));
+    assert!(!root.path(encapsulated).exists());
+    assert!(root.path(&format!("{encapsulated}.bak")).exists());
+}
+
+#[test]
+fn a_config_comes_once_with_the_flags_of_the_reference() {
+    let root = Root::new();
+    let path = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    root.write("/etc/ignition-machine-config-encapsulated.json", "{}");
+    let output = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
+        .args([
+            "start",
+            "--once-from",
+            &path,
+            "--skip-reboot",
+            "--node-name",
+            "n",
+            "--kubeconfig",
+            "/k",
+            "--logtostderr=true",
+        ])
+        .args([
+            "--metrics-url",
+            "127.0.0.1:8797",
+            "--kubelet-healthz-enabled=false",
+            "--root-mount",
+        ])
+        .arg(root.directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 0, "{}", all(&output));
+    assert_eq!(root.read("/etc/a"), "one");
+    assert!(
+        !root
+            .path("/etc/ignition-machine-config-encapsulated.json")
+            .exists()
+    );
+}
+
+#[test]
+fn a_change_that_was_cut_off_is_told_by_who_only_looks_and_taken_up_by_who_changes() {
+    let root = Root::new();
+    let a = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    let b = config(&root, "rendered-b", &one_file("/etc/a", "two"));
+    daemon(&root, &["apply", "--config", &a]);
+    daemon(&root, &["apply", "--config", &b]);
+    // The journal as it was before the transaction was closed.
+    let history = root.path("/var/lib/machine-config/history");
+    let last = fs::read_dir(&history)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max()
+        .unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    let open: Vec<_> = text.lines().take(2).collect();
+    root.write("/var/lib/machine-config/journal", open.join("\n") + "\n");
+    let told = all(&daemon(&root, &["plan", "--config", &a]));
+    assert!(told.contains("MC7028"), "{told}");
+    let told = all(&daemon(&root, &["status"]));
+    assert!(told.contains("cut off"), "{told}");
+    let output = daemon(&root, &["recover"]);
+    assert!(
+        code(&output) == 0 && all(&output).contains("rendered-b"),
+        "{}",
+        all(&output)
+    );
+    assert!(!root.path("/var/lib/machine-config/journal").exists());
+    assert_eq!(root.read("/etc/a"), "two");
+}

@@ -242,3 +242,65 @@ fn a_config_comes_once_from_a_url_and_a_second_writer_is_told_who_is_at_work() -
     drop(held);
     Ok(())
 }
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn a_host_without_a_bus_or_a_caller_who_is_not_root_is_refused_before_anything_is_touched() -> Result<()> {
+    let host = Host::start("refused")?;
+    host.config("any", &files(&[file("/etc/any", "x")]))?;
+    host.machine.succeed(&["cp", "/root/any.json", "/tmp/any.json"])?;
+    let apply = "machine-config-daemon apply --config /tmp/any.json";
+    let user = format!("setpriv --reuid=1000 --regid=1000 --clear-groups {apply}");
+    let no_bus = format!("unshare --mount sh -c 'mount -t tmpfs none /run; {apply}'");
+    for (command, code) in [(user, "MC7001"), (no_bus, "MC7101")] {
+        let ran = host.machine.run(&["sh", "-c", &command])?;
+        ensure!(
+            ran.code == Some(4) && ran.stderr.contains(code),
+            "{command} ended with {:?}: {}",
+            ran.code,
+            ran.all()
+        );
+    }
+    ensure!(
+        !host.machine.root().join("etc/any").exists(),
+        "something was touched"
+    );
+    ensure!(
+        !host.machine.root().join("var/lib/machine-config").exists(),
+        "something was touched"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn what_an_administrator_changes_with_systemctl_is_found_and_mended() -> Result<()> {
+    let host = Host::start("mended")?;
+    let unit = "[Service]\nExecStart=/bin/sleep infinity\n[Install]\nWantedBy=multi-user.target\n";
+    host.policy(&json!({"units": [{"name": "own.service", "actions": [{"type": "DaemonReload"}, {"type": "Restart", "restart": {"serviceName": "own.service"}}]}]}))?;
+    host.config("unit", &json!({"ignition": {"version": "3.4.0"}, "systemd": {"units": [{"name": "own.service", "enabled": true, "contents": unit}]}}))?;
+    let apply = [
+        "apply",
+        "--config",
+        "/root/unit.json",
+        "--policy",
+        "/root/policy.yaml",
+    ];
+    host.expect(&apply, 0)?;
+    ensure!(host.machine.property("own.service", "ActiveState")? == "active");
+    ensure!(
+        host.machine.property("own.service", "UnitFileState")? == "enabled",
+        "systemd does not see it as enabled"
+    );
+    host.machine
+        .succeed(&["systemctl", "disable", "--now", "own.service"])?;
+    let ran = host.expect(&["verify", "--config", "/root/unit.json"], 2)?;
+    ensure!(ran.stdout.contains("MC4007"), "{}", ran.all());
+    host.expect(&apply, 0)?;
+    host.expect(&["verify", "--config", "/root/unit.json"], 0)?;
+    ensure!(
+        host.machine.property("own.service", "ActiveState")? == "active",
+        "it was not started again"
+    );
+    Ok(())
+}
