@@ -8,6 +8,7 @@
 mod node;
 mod pairs;
 mod refusals;
+mod unprivileged;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
