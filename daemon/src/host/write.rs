@@ -267,7 +267,9 @@ impl<'a> Writer<'a> {
         };
         self.call(op, || fs::symlinkat(target, &spot.directory.handle, &spot.name))?;
         let (uid, gid) = self.root.owner_of_new(uid, gid);
-        if (uid, gid) == self.root.creator() {
+        let made = fs::statat(&spot.directory.handle, &spot.name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| failed("look at", &spot.path, error))?;
+        if (uid, gid) == (made.st_uid, made.st_gid) {
             return Ok(());
         }
         let op = Op::SetOwner {
@@ -375,7 +377,9 @@ impl<'a> Writer<'a> {
             })?;
         }
         let (uid, gid) = self.root.owner_of_new(*uid, *gid);
-        if (uid, gid) != self.root.creator() {
+        // Not always the process's: a set-group-ID directory gives its own group to what is made in it.
+        let made = fs::fstat(file).map_err(|error| failed("look at", path, error))?;
+        if (uid, gid) != (made.st_uid, made.st_gid) {
             let op = Op::SetOwner { path, uid, gid };
             self.call(op, || {
                 fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))

@@ -53,7 +53,7 @@ fn give(root: &Root) {
 fn a_user_applies_mends_and_goes_back_in_a_tree_of_his() {
     let root = Root::new();
     give(&root);
-    let owned = |path: &str, text: &str, owner: &str| json!({"path": path, "mode": 384, "user": {"name": owner}, "contents": {"source": format!("data:,{text}")}});
+    let of = |path: &str, text: &str, owner: &str| json!({"path": path, "mode": 384, "user": {"name": owner}, "contents": {"source": format!("data:,{text}")}});
     let wanted = |name: &str, text: &str| {
         let units =
             json!([{"name": "vendor.service", "enabled": true}, {"name": "other.service", "mask": true}]);
@@ -62,7 +62,7 @@ fn a_user_applies_mends_and_goes_back_in_a_tree_of_his() {
             name,
             json!({
                 "ignition": {"version": "3.4.0"},
-                "storage": {"files": [owned("/etc/new/of-root", text, "root"), owned("/etc/of-core", text, "core")]},
+                "storage": {"files": [of("/etc/new/of-root", text, "root"), of("/etc/of-core", text, "core")]},
                 "systemd": {"units": units},
                 "passwd": {"users": [core]},
             }),
