@@ -226,6 +226,13 @@ fn foreseen_reboot(report: &Report) -> bool {
     report.left.contains(&plan::Action::Reboot)
 }
 
+fn paths(count: usize) -> String {
+    match count {
+        1 => "1 path".to_owned(),
+        count => format!("{count} paths"),
+    }
+}
+
 fn text(report: &Report) -> String {
     let mut text = plan::text(&report.plan, &styles(&io::stdout()));
     let list = |actions: &[plan::Action]| {
@@ -240,11 +247,11 @@ fn text(report: &Report) -> String {
     match (report.ending, report.dry_run) {
         (Ending::Unchanged, _) => say(format!("{name}: nothing to do, the node is so already")),
         (Ending::Applied, true) => say(format!(
-            "{name}: {} paths would be written; nothing was done",
-            report.changed
+            "{name}: {} would be written; nothing was done",
+            paths(report.changed)
         )),
         (Ending::Applied, false) => {
-            say(format!("{name}: applied, {} paths written", report.changed));
+            say(format!("{name}: applied, {} written", paths(report.changed)));
             if !report.acted.is_empty() {
                 say(format!("  done: {}", list(&report.acted)));
             }

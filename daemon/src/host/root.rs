@@ -36,6 +36,8 @@ const MAX_ATTRIBUTES: usize = 64 << 10;
 pub struct Root {
     handle: OwnedFd,
     tap: Option<Arc<dyn Tap>>,
+    /// Whether all new files are this process's, whoever they should belong to.
+    unprivileged: bool,
 }
 
 /// What lies at a path. A link at the path itself is not followed.
@@ -127,9 +129,12 @@ impl Root {
     /// Takes `directory` for the node's root: `/` on the node itself, `/rootfs` in a pod, any directory in a test.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle = fs::open(directory, flags, Mode::empty())?;
+        let owner = fs::fstat(&handle)?.st_uid;
         Ok(Self {
-            handle: fs::open(directory, flags, Mode::empty())?,
+            handle,
             tap: None,
+            unprivileged: owner != 0 && !rustix::process::geteuid().is_root(),
         })
     }
 
@@ -197,13 +202,6 @@ impl Root {
         }
     }
 
-    /// shim
-    pub fn same_as(&self, path: &Path) -> io::Result<bool> {
-        let a = fs::fstat(&self.handle)?;
-        let b = fs::stat(path)?;
-        Ok((a.st_dev, a.st_ino) == (b.st_dev, b.st_ino))
-    }
-
     /// Whether anything is at `path`, a link at the path itself not followed.
     pub fn is_there(&self, path: &Path) -> io::Result<bool> {
         Ok(!matches!(self.look(path)?, Found::Missing))
@@ -258,6 +256,16 @@ impl Root {
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
         )
+    }
+
+    /// Whose a new file is in the end that should belong to `uid` and `gid`. In a tree of a user who is not root and runs us
+    /// everything is his: he can give nothing away, and owners do not count there ([`crate::observe`]).
+    pub(crate) fn owner_of_new(&self, uid: u32, gid: u32) -> (u32, u32) {
+        if self.unprivileged {
+            self.creator()
+        } else {
+            (uid, gid)
+        }
     }
 
     /// The path without links of a directory that is there, for a write; `None` when nothing is there.

@@ -146,7 +146,7 @@ pub struct Failed {
     pub source: io::Error,
 }
 
-/// What a new file is to have besides its contents.
+/// What a new file is to have besides its contents. In a tree of a user who is not root, and runs us, its owner is that user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Traits {
     /// Permission bits, at most 07777.
@@ -258,7 +258,7 @@ impl<'a> Writer<'a> {
         )
     }
 
-    /// Makes a symbolic link where nothing was.
+    /// Makes a symbolic link where nothing was. Whose it is in a tree of a user: as for [`Traits`].
     pub fn link(&mut self, path: &Path, target: &Path, uid: u32, gid: u32) -> Result<(), Failed> {
         let spot = self.spot(path, "make the link")?;
         let op = Op::Link {
@@ -266,7 +266,10 @@ impl<'a> Writer<'a> {
             target,
         };
         self.call(op, || fs::symlinkat(target, &spot.directory.handle, &spot.name))?;
-        if (uid, gid) == self.root.creator() {
+        let (uid, gid) = self.root.owner_of_new(uid, gid);
+        let made = fs::statat(&spot.directory.handle, &spot.name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| failed("look at", &spot.path, error))?;
+        if (uid, gid) == (made.st_uid, made.st_gid) {
             return Ok(());
         }
         let op = Op::SetOwner {
@@ -373,14 +376,13 @@ impl<'a> Writer<'a> {
                 fs::fsetxattr(file, name.as_str(), value, XattrFlags::empty())
             })?;
         }
-        if (*uid, *gid) != self.root.creator() {
-            let op = Op::SetOwner {
-                path,
-                uid: *uid,
-                gid: *gid,
-            };
+        let (uid, gid) = self.root.owner_of_new(*uid, *gid);
+        // Not always the process's: a set-group-ID directory gives its own group to what is made in it.
+        let made = fs::fstat(file).map_err(|error| failed("look at", path, error))?;
+        if (uid, gid) != (made.st_uid, made.st_gid) {
+            let op = Op::SetOwner { path, uid, gid };
             self.call(op, || {
-                fs::fchown(file, Some(Uid::from_raw(*uid)), Some(Gid::from_raw(*gid)))
+                fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))
             })?;
         }
         // What the process's mask may have taken off a directory, or what the file does not have yet.

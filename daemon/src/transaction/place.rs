@@ -70,6 +70,7 @@ impl Placed {
         let name = path
             .file_name()
             .ok_or_else(|| finding(Code::TARGET_TYPE, shown(path), "is no path of a file"))?;
+        let (wish, housing) = (wish.owned(root), housing.owned(root));
         let home = self.home(root, parent, &wish, housing, path)?;
         let Some(home) = home else { return Ok(()) };
         let place = home.path.join(name);
@@ -176,6 +177,24 @@ impl Placed {
             finding(Code::NO_ROOM, shown(&room.directory), message)
         };
         short.map(tell).collect()
+    }
+}
+
+impl Wish {
+    /// As it can be had beneath `root`, see [`Root::owner_of_new`].
+    fn owned(mut self, root: &Root) -> Self {
+        if let Wish::File { uid, gid, .. } = &mut self {
+            (*uid, *gid) = root.owner_of_new(*uid, *gid);
+        }
+        self
+    }
+}
+
+impl Housing {
+    /// As it can be had beneath `root`, see [`Root::owner_of_new`].
+    fn owned(self, root: &Root) -> Self {
+        let (uid, gid) = root.owner_of_new(self.uid, self.gid);
+        Self { uid, gid, ..self }
     }
 }
 

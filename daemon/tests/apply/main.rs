@@ -10,6 +10,7 @@ mod mounts;
 mod node;
 mod pairs;
 mod refusals;
+mod unprivileged;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -181,6 +182,26 @@ fn attributes_and_links_on_the_way_are_kept() {
     let mut value = [0_u8; 16];
     let length = rustix::fs::getxattr(root.path(path), "user.note", &mut value).unwrap();
     assert_eq!(&value[..length], b"kept");
+}
+
+#[test]
+fn a_directory_that_gives_its_group_away_changes_no_owner() {
+    let root = Root::new();
+    begin(&root);
+    let shared = root.path("/etc/shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::os::unix::fs::chown(&shared, Some(0), Some(1000)).unwrap();
+    std::fs::set_permissions(&shared, std::fs::Permissions::from_mode(0o2775)).unwrap();
+    let wanted = files(
+        "rendered-a",
+        &[file("/etc/shared/a", "one"), file("/etc/shared/new/b", "two")],
+    );
+    root.apply(&wanted).unwrap();
+    let tree = root.tree();
+    for path in ["/etc/shared/a", "/etc/shared/new", "/etc/shared/new/b"] {
+        assert_eq!(tree[Path::new(path)].owner, (0, 0), "{path}");
+    }
+    assert_eq!(root.apply(&wanted).unwrap().ending, Ending::Unchanged);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! How the story is told: numbered chapters, sentences, and commands with their real output.
 
+use std::fs;
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::Command;
@@ -24,6 +25,8 @@ pub(super) enum Show {
     All,
     /// Its first lines, and how many there are more.
     First(usize),
+    /// So many of its first and of its last lines, and how many there are in between.
+    Ends(usize, usize),
 }
 
 /// A story on its way.
@@ -104,15 +107,7 @@ impl Story {
             DEADLINE,
         )?;
         let text = ran.all();
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let shown = match show {
-            Show::All => lines.len(),
-            Show::First(count) => count.min(lines.len()),
-        };
-        self.lines(&lines[..shown]);
-        if shown < lines.len() {
-            self.lines(&[format!("… and {} more lines", lines.len() - shown)]);
-        }
+        self.lines(&show.of(&text));
         if ran.code != Some(code) {
             bail!(
                 "{program} was to end with {code}, it ended with {:?}:\n{text}",
@@ -122,9 +117,44 @@ impl Story {
         Ok(ran)
     }
 
+    /// Runs a real program and keeps its output in a file below the directory of the story. It has to succeed.
+    pub(super) fn save(&self, program: &str, args: &[&str], name: &str) -> Result<()> {
+        let file = self.path(name);
+        self.command(&format!("{program} {} > {file}", args.join(" ")));
+        let ran = run(
+            Command::new(built(program)?)
+                .args(args)
+                .current_dir(crate::repository()),
+            DEADLINE,
+        )?;
+        if ran.code != Some(0) {
+            bail!("{program} ended with {:?}:\n{}", ran.code, ran.all());
+        }
+        Ok(fs::write(file, ran.stdout)?)
+    }
+
     /// The temporary directory by a short name.
     fn abbreviated(&self, text: &str) -> String {
         text.replace(&*self.dir.path().to_string_lossy(), "$DEMO")
+    }
+}
+
+impl Show {
+    /// The lines of a text that are shown.
+    fn of(self, text: &str) -> Vec<String> {
+        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let (first, last) = match self {
+            Show::All => (lines.len(), 0),
+            Show::First(first) => (first, 0),
+            Show::Ends(first, last) => (first, last),
+        };
+        if first + last >= lines.len() {
+            return lines;
+        }
+        let (start, rest) = lines.split_at(first);
+        let (left_out, end) = rest.split_at(rest.len() - last);
+        let more = format!("… and {} more lines", left_out.len());
+        [start, &[more], end].concat()
     }
 }
 
@@ -170,7 +200,7 @@ fn wrapped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{WIDTH, cut, wrapped};
+    use super::{Show, WIDTH, cut, wrapped};
 
     #[test]
     fn sentences_are_broken_between_words() {
@@ -183,6 +213,15 @@ mod tests {
                     .all(|line| line.len() <= WIDTH && !line.ends_with(' '))
         );
         assert_eq!(lines.split_whitespace().count(), 60);
+    }
+
+    #[test]
+    fn what_is_left_out_is_counted() {
+        let text = "a\nb\nc\nd\n";
+        assert_eq!(Show::All.of(text), ["a", "b", "c", "d"]);
+        assert_eq!(Show::First(1).of(text), ["a", "… and 3 more lines"]);
+        assert_eq!(Show::Ends(1, 1).of(text), ["a", "… and 2 more lines", "d"]);
+        assert_eq!(Show::Ends(2, 2).of(text), Show::All.of(text));
     }
 
     #[test]
