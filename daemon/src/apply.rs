@@ -200,7 +200,7 @@ fn forward(root: &Root, acts: &Acts<'_>, journal: &mut Journal) -> Result<Vec<Ac
 pub(crate) fn finish(root: &Root, acts: &Acts<'_>, journal: &mut Journal) -> Result<Vec<Action>, String> {
     let mut writer = Writer::new(root);
     for change in &journal.begin.changes {
-        change.finish(root, &mut writer).map_err(|error| chain(&error))?;
+        lost(change.finish(root, &mut writer)).map_err(|error| chain(&error))?;
     }
     sync(&mut writer, &journal.begin).map_err(|failed| chain(&failed))?;
     settle(acts, journal, &mut writer)
@@ -245,7 +245,7 @@ pub(crate) fn back(root: &Root, acts: &Acts<'_>, journal: &mut Journal, reason: 
             true,
         )
     });
-    if let Err(error) = noted {
+    if let Err(error) = &noted {
         tracing_line(&format!("the journal cannot be written: {error}"));
     }
     if let Err(undo) = attempts(|| undo(root, &journal.begin)) {
@@ -263,7 +263,11 @@ pub(crate) fn back(root: &Root, acts: &Acts<'_>, journal: &mut Journal, reason: 
             error: reason.clone(),
         },
     );
-    ApplyError::Undone { reason }
+    // Neither that it is to be undone nor that it was is written down, so recovery will make it new after all.
+    match noted {
+        Err(undo) if journal.outcome().is_none() => ApplyError::Stuck { reason, undo },
+        Ok(()) | Err(_) => ApplyError::Undone { reason },
+    }
 }
 
 /// Puts every old state back, the last change first. One that fails does not stop the others.
@@ -271,7 +275,7 @@ fn undo(root: &Root, begin: &Begin) -> Result<(), ChangeError> {
     let mut writer = Writer::new(root);
     let mut first = None;
     for change in begin.changes.iter().rev() {
-        if let Err(error) = change.undo(root, &mut writer) {
+        if let Err(error) = lost(change.undo(root, &mut writer)) {
             first.get_or_insert(error);
         }
     }
@@ -309,7 +313,8 @@ pub(crate) fn tidy(root: &Root, journal: &Journal) -> Result<(), Failed> {
     match journal.outcome() {
         Some((Outcome::Applied { .. }, _)) => {
             for directory in &journal.begin.prune {
-                in_use(writer.remove_directory(directory))?;
+                // Left-over directories do no harm, and nothing may hang on them.
+                let _ = writer.remove_directory(directory);
             }
         }
         Some((Outcome::Undone { .. } | Outcome::Abandoned, _)) | None => {
@@ -321,11 +326,11 @@ pub(crate) fn tidy(root: &Root, journal: &Journal) -> Result<(), Failed> {
     journal.file_away(root, &mut writer)
 }
 
-/// That a directory is not there is as good as that something in it is not.
+/// That a directory is not there, or is a link by now, is as good as that something in it is not.
 fn absent(result: Result<(), Failed>) -> Result<(), Failed> {
     use rustix::io::Errno;
     match gone(result) {
-        Err(failed) if is_errno(&failed, &[Errno::NOTDIR]) => Ok(()),
+        Err(failed) if is_errno(&failed, &[Errno::NOTDIR, Errno::LOOP, Errno::NAMETOOLONG]) => Ok(()),
         other => other,
     }
 }
@@ -335,6 +340,18 @@ fn in_use(result: Result<(), Failed>) -> Result<(), Failed> {
     use rustix::io::Errno;
     match absent(result) {
         Err(failed) if is_errno(&failed, &[Errno::NOTEMPTY, Errno::EXIST]) => Ok(()),
+        other => other,
+    }
+}
+
+/// A path whose two names somebody else has written to meanwhile is his by now: it stays as it is, and the next comparison with the
+/// config finds it. Nobody who may write to one directory may hold up the node.
+fn lost(result: Result<(), ChangeError>) -> Result<(), ChangeError> {
+    match result {
+        Err(error @ ChangeError::Lost { .. }) => {
+            tracing_line(&format!("{error}: it is left as it is"));
+            Ok(())
+        }
         other => other,
     }
 }

@@ -25,6 +25,7 @@ pub enum State {
     /// A symbolic link.
     Link {
         /// What it says.
+        #[serde(with = "crate::paths")]
         target: PathBuf,
     },
 }
@@ -48,8 +49,10 @@ pub struct FileState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Absolute beneath the root; its directory holds no link.
+    #[serde(with = "crate::paths")]
     pub path: PathBuf,
     /// The name beside it that the new state is staged under, and the old one is kept under.
+    #[serde(with = "crate::paths")]
     pub aside: PathBuf,
     /// Before.
     pub old: State,
@@ -61,6 +64,7 @@ pub struct Change {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewDirectory {
     /// Absolute beneath the root; no link in it.
+    #[serde(with = "crate::paths")]
     pub path: PathBuf,
     /// Permission bits.
     pub mode: u32,
@@ -108,7 +112,7 @@ impl State {
         })
     }
 
-    /// What is at `path` now; `None` for what is neither file, link nor nothing.
+    /// What is at `path` now; `None` for what is neither file, link nor nothing, and for a file that is longer than any of a config.
     pub fn at(root: &Root, path: &Path) -> Result<Option<Self>, ChangeError> {
         let wrong = |source| ChangeError::Look {
             path: path.to_owned(),
@@ -117,6 +121,7 @@ impl State {
         Ok(match root.look(path).map_err(wrong)? {
             Found::Missing => Some(State::Missing),
             Found::Symlink { target, .. } => Some(State::Link { target }),
+            Found::File(file) if file.size > MAX_FILE => None,
             Found::File(mut file) => {
                 let (mode, uid, gid) = (file.mode, file.uid, file.gid);
                 let mut hash = Sha256::new();
@@ -147,6 +152,8 @@ impl State {
     }
 }
 
+/// Longest file that is read, in bytes: no config has a longer one.
+const MAX_FILE: u64 = ignition::contents::MAX_INFLATED as u64;
 /// Bytes read at a time.
 const READ_AT_ONCE: usize = 64 << 10;
 

@@ -66,6 +66,16 @@ pub fn install(node: &Node) -> Result<(), String> {
     }
 }
 
+/// Whether a path is that of a unit of ours.
+#[must_use]
+pub fn is_unit(path: &Path) -> bool {
+    let name = path.strip_prefix(UNITS).ok().and_then(Path::to_str);
+    name.is_some_and(|name| {
+        ALL.iter()
+            .any(|(unit, _, _)| name == *unit || name.starts_with(&format!("{unit}.d/")))
+    })
+}
+
 /// The bytes of the program that runs.
 fn own_program() -> Result<Vec<u8>, String> {
     let path = "/proc/self/exe";

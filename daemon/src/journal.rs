@@ -56,8 +56,10 @@ pub struct Begin {
     /// Paths it changes, in this order.
     pub changes: Vec<Change>,
     /// Directories that are removed at the end if nothing is left in them, deepest first.
+    #[serde(with = "crate::paths::list")]
     pub prune: Vec<PathBuf>,
     /// A directory on each file system that is written to.
+    #[serde(with = "crate::paths::list")]
     pub file_systems: Vec<PathBuf>,
 }
 
@@ -226,14 +228,18 @@ impl Journal {
             torn: false,
         };
         for line in lines {
-            // What follows a line that is not whole was never meant to be read.
             let event = checked(line).and_then(|text| serde_json::from_slice(text).ok());
             match event {
-                Some(_) if journal.torn => return Err(damaged("a line in its middle was changed")),
-                Some(event) => {
+                // Until the mark every line is durable before the next is written, so a bad one in between was changed. What comes
+                // after the mark may have reached the disk in any order, and is found out again.
+                Some(_) if journal.torn && journal.phase() == Phase::Staging => {
+                    return Err(damaged("a line in its middle was changed"));
+                }
+                Some(event) if !journal.torn => {
                     journal.events.push(event);
                     journal.good += line.len() as u64;
                 }
+                Some(_) => {}
                 None => journal.torn = true,
             }
         }

@@ -13,6 +13,7 @@ use machineconfig::plan::{Action, Facts, Plan, plan};
 use machineconfig::redact::Limits;
 use machineconfig::{Code, Finding, Layout, Policy, RenderedConfig, drift};
 
+use crate::first::FirstLook;
 use crate::node::Node;
 use crate::observe::{OnDisk, observe};
 use crate::store::{self, RebootDue};
@@ -58,28 +59,29 @@ impl Prospect {
             Some(current) => parsed(current)?,
             None => desired.clone(),
         };
+        readable(&desired)?;
         let mut found = as_found(node, &base, only)?;
-        found.name = if first {
-            NO_CONFIG.to_owned()
-        } else {
-            base.name.clone()
-        };
+        found.name.clone_from(&base.name);
+        let mut warnings = Vec::new();
+        if first {
+            let look = FirstLook::of(&node.root, &desired, found).map_err(|error| {
+                vec![Finding::error(
+                    Code::NODE_UNREADABLE,
+                    node.path.to_string_lossy(),
+                    "",
+                    error.to_string(),
+                )]
+            })?;
+            found = look.found;
+            found.name = NO_CONFIG.to_owned();
+            warnings = look.warnings;
+        }
         let facts = Facts {
             diffs,
             ..Facts::default()
         };
         let plan = plan(&found, &desired, policy, &facts);
-        let mut warnings = plan.warnings.clone();
-        if first && let Some(settings) = os_settings(&desired) {
-            let message =
-                format!("{settings} are taken as they are: nothing on this node says what they were");
-            warnings.push(Finding::warning(
-                Code::OS_NOT_READ,
-                format!("MachineConfig/{}", desired.name),
-                "",
-                message,
-            ));
-        }
+        warnings.extend(plan.warnings.clone());
         Ok(Self {
             config,
             plan,
@@ -183,32 +185,25 @@ fn parsed(config: &MachineConfig) -> Result<RenderedConfig, Vec<Finding>> {
     })
 }
 
-/// What of the operating system a config sets, in words.
-fn os_settings(config: &RenderedConfig) -> Option<String> {
-    let spec = &config.spec;
-    let set = [
-        (!spec.os_image_url.is_empty(), "the OS image"),
-        (
-            spec.kernel_arguments
-                .as_ref()
-                .is_some_and(|list| !list.is_empty()),
-            "kernel arguments",
-        ),
-        (
-            spec.extensions.as_ref().is_some_and(|list| !list.is_empty()),
-            "extensions",
-        ),
-        (
-            !matches!(spec.kernel_type.as_str(), "" | "default"),
-            "the kernel type",
-        ),
-    ];
-    let names: Vec<_> = set
-        .iter()
-        .filter(|(set, _)| *set)
-        .map(|(_, name)| *name)
+/// That every path is one that a disk can have. (Of one that it cannot have nothing is found, so nothing would be planned.)
+fn readable(config: &RenderedConfig) -> Result<(), Vec<Finding>> {
+    let layout = Layout::of(&config.ignition);
+    let bad = layout.files.keys().filter(|path| path.contains('\0'));
+    let findings: Vec<_> = bad
+        .map(|path| {
+            Finding::error(
+                Code::TARGET_TYPE,
+                path,
+                "",
+                "holds a zero byte, which no path can",
+            )
+        })
         .collect();
-    (!names.is_empty()).then(|| names.join(", "))
+    if findings.is_empty() {
+        Ok(())
+    } else {
+        Err(findings)
+    }
 }
 
 /// A fresh name for a transaction.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crds::MachineConfig;
 use machineconfig::{Code, Finding};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::host::write::Failed;
 use crate::host::{Rename, Root, Traits, Writer};
@@ -23,6 +24,9 @@ pub const REBOOT: &str = "/var/lib/machine-config/reboot";
 pub const KEPT: usize = 3;
 /// Longest config that is read, in bytes: far beyond what an API server stores.
 const MAX_BYTES: u64 = 512 << 20;
+
+/// Bytes of a config's name in the name of its file.
+const LONGEST: usize = 200;
 
 /// A reboot that is due: the config is on disk, and what runs is still from before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,6 +117,16 @@ pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
 fn file(name: &str) -> PathBuf {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     let name: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
+    // The longest name of an object, with its end, is longer than a file's may be.
+    let name = if name.len() > LONGEST {
+        let digest = Sha256::digest(name.as_bytes());
+        let hash = digest[..8]
+            .iter()
+            .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"));
+        format!("{}-{hash}", &name[..LONGEST])
+    } else {
+        name
+    };
     Path::new(CONFIGS).join(format!("{name}.json"))
 }
 

@@ -18,8 +18,11 @@ use machineconfig::{Code, Finding, Layout};
 use crate::change::{Change, NewDirectory, State};
 use crate::host::command::Commands;
 use crate::host::identity::Identity;
+use crate::host::lock::RUN;
 use crate::host::{Root, Traits};
-use crate::journal::{Begin, Purpose, VERSION};
+use crate::install;
+use crate::journal::{Begin, Purpose, STATE, VERSION};
+use crate::store::CURRENT;
 
 /// What there is to build from.
 #[derive(Debug)]
@@ -112,6 +115,8 @@ struct Housing {
     mode: u32,
     uid: u32,
     gid: u32,
+    /// How many directories above the path it is about; those further up are root's.
+    levels: usize,
 }
 
 /// Directories of a config's files (MCO daemon 3.6).
@@ -119,6 +124,7 @@ const COMMON: Housing = Housing {
     mode: 0o755,
     uid: 0,
     gid: 0,
+    levels: 0,
 };
 
 /// Collects what is wanted, step by step.
@@ -157,6 +163,7 @@ pub fn build(input: &Input<'_>) -> Result<Transaction, Vec<Finding>> {
     };
     builder.ask_vendor()?;
     builder.steps();
+    builder.leave_ours_alone();
     for Record { path, bytes } in &input.records {
         let wish = bytes.clone().map_or(Wish::Absent, |bytes| Wish::File {
             bytes,
@@ -198,7 +205,7 @@ impl Builder<'_> {
                     step.target.to_string(),
                     "this change is not made by this version on any host",
                 ),
-                Target::File { path } => self.file(path, step.change),
+                Target::File { path } => self.file(path),
                 Target::Unit { name } => {
                     units.insert(name.as_str());
                 }
@@ -216,6 +223,35 @@ impl Builder<'_> {
         }
         self.units(&units);
         self.passwords(&shadow);
+    }
+
+    /// What keeps a node true is no file of its config: recovery could not rely on it.
+    fn leave_ours_alone(&mut self) {
+        let root = self.input.root;
+        let is_ours = |path: &Path| {
+            let real = path
+                .parent()
+                .and_then(|parent| root.real_directory(parent).ok().flatten());
+            let real = real.zip(path.file_name()).map(|(parent, name)| parent.join(name));
+            [Some(path), real.as_deref()].into_iter().flatten().any(|path| {
+                [STATE, RUN].iter().any(|ours| path.starts_with(ours))
+                    || path == Path::new(CURRENT)
+                    || install::is_unit(path)
+            })
+        };
+        let ours: Vec<_> = self
+            .wishes
+            .iter()
+            .filter(|wish| is_ours(&wish.0))
+            .map(|wish| wish.0.clone())
+            .collect();
+        for path in ours {
+            self.refuse(
+                Code::TARGET_TYPE,
+                path.to_string_lossy(),
+                "belongs to machine-config itself",
+            );
+        }
     }
 
     /// Turns wishes into changes, and checks that each can be made.
@@ -245,7 +281,8 @@ impl Builder<'_> {
             rooms,
             ..
         } = placed;
-        let mut prune: Vec<PathBuf> = self.prune.into_iter().collect();
+        let real = |path: &PathBuf| self.input.root.real_directory(path).ok().flatten();
+        let mut prune: Vec<PathBuf> = self.prune.iter().filter_map(real).collect();
         prune.sort_by_key(|path| std::cmp::Reverse(path.components().count()));
         let Input {
             plan,
@@ -309,7 +346,12 @@ fn held(root: &Root, path: &Path) -> std::io::Result<Option<(Vec<u8>, State)>> {
 
 /// A directory that has to be made.
 fn new_directory(path: PathBuf, housing: Housing) -> NewDirectory {
-    let Housing { mode, uid, gid } = housing;
+    let Housing {
+        mode,
+        uid,
+        gid,
+        levels: _,
+    } = housing;
     NewDirectory { path, mode, uid, gid }
 }
 

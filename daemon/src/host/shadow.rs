@@ -22,12 +22,24 @@ pub enum ShadowError {
     NotAHash,
 }
 
+/// Where it is.
+pub const PATH: &str = "/etc/shadow";
+
 /// Field of the hash.
 const HASH: usize = 1;
 /// Field of the day of the last change.
 const CHANGED: usize = 2;
 /// Seconds of a day.
 const DAY: i64 = 86_400;
+
+/// The password field of a user; `None` when no line is about him.
+#[must_use]
+pub fn get<'t>(text: &'t [u8], user: &str) -> Option<&'t [u8]> {
+    text.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        (fields.next()? == user.as_bytes()).then(|| fields.next())?
+    })
+}
 
 /// The text with the password of `user` set. Unchanged when it is so already.
 pub fn set(text: &[u8], user: &str, password: Password<'_>, now: Timestamp) -> Result<Vec<u8>, ShadowError> {

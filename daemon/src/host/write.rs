@@ -346,9 +346,11 @@ impl<'a> Writer<'a> {
 
     fn open_directory(&self, path: &Path) -> Result<OwnedFd, Failed> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.root
-            .open_plain(path, flags)
-            .map_err(|error| failed("open the directory", path, error))
+        self.open_parent(path, flags).map_err(|source| Failed {
+            what: "open the directory",
+            path: path.to_owned(),
+            source,
+        })
     }
 
     fn append_to(&self, file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), Failed> {
@@ -406,10 +408,7 @@ impl<'a> Writer<'a> {
             Some(last) if last.path == parent => last.clone(),
             _ => {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let handle = self
-                    .root
-                    .open_plain(parent, flags)
-                    .map_err(|error| wrong(error.into()))?;
+                let handle = self.open_parent(parent, flags).map_err(wrong)?;
                 let opened = Arc::new(Directory {
                     handle,
                     path: parent.to_owned(),
@@ -423,6 +422,18 @@ impl<'a> Writer<'a> {
             name: name.to_owned(),
             path: path.to_owned(),
         })
+    }
+
+    /// Opens a directory. Links on the way that root has made are followed, as on hosts whose `/var` is elsewhere.
+    fn open_parent(&self, parent: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        match self.root.open_plain(parent, flags) {
+            Err(Errno::LOOP) => match self.root.real_directory(parent) {
+                Ok(Some(real)) => Ok(self.root.open_plain(&real, flags)?),
+                Ok(None) => Err(Errno::NOENT.into()),
+                Err(_) => Err(Errno::LOOP.into()),
+            },
+            other => Ok(other?),
+        }
     }
 
     fn call<T>(&self, op: Op<'_>, call: impl FnOnce() -> Result<T, Errno>) -> Result<T, Failed> {

@@ -13,8 +13,6 @@ use crate::host::shadow;
 const KEYS: &str = ".ssh/authorized_keys.d/ignition";
 /// The home of core by the name that everybody knows it by; image-based hosts link it elsewhere.
 const CORE_HOME: &str = "/home/core";
-/// The password hashes.
-const SHADOW: &str = "/etc/shadow";
 
 impl Builder<'_> {
     /// The keys of a user as the desired config has them, none when it does not name the user.
@@ -50,6 +48,8 @@ impl Builder<'_> {
             mode: 0o700,
             uid,
             gid,
+            // `.ssh` and the directory in it.
+            levels: 2,
         };
         self.wishes.push((
             path,
@@ -68,16 +68,16 @@ impl Builder<'_> {
         if users.is_empty() {
             return;
         }
-        let (bytes, state) = match held(self.input.root, Path::new(SHADOW)) {
+        let (bytes, state) = match held(self.input.root, Path::new(shadow::PATH)) {
             Ok(Some((bytes, State::File(state)))) => (bytes, state),
             Ok(_) => {
                 return self.refuse(
                     Code::TARGET_TYPE,
-                    SHADOW,
+                    shadow::PATH,
                     "is no file on this node, so no password can be set",
                 );
             }
-            Err(error) => return self.refuse(Code::NODE_UNREADABLE, SHADOW, error.to_string()),
+            Err(error) => return self.refuse(Code::NODE_UNREADABLE, shadow::PATH, error.to_string()),
         };
         let mut text = bytes;
         for user in users {
@@ -103,7 +103,7 @@ impl Builder<'_> {
             }
         }
         self.wish(
-            SHADOW.into(),
+            shadow::PATH.into(),
             Wish::File {
                 bytes: text,
                 mode: state.mode,

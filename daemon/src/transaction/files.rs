@@ -11,6 +11,9 @@ use machineconfig::plan::{Change, Target};
 use machineconfig::wanted::{Id, WantedOwner};
 use machineconfig::{Code, Finding};
 
+use sha2::{Digest, Sha256};
+
+use super::place::MAX_NAME;
 use super::{Builder, Wish, finding, held};
 use crate::change::State;
 
@@ -47,8 +50,8 @@ impl Builder<'_> {
                 | Target::Accounts => continue,
             };
             let at_stake = match step.change {
-                Change::Added => self.is_there(Path::new(&path)),
-                Change::Changed | Change::Removed => self.is_there(&original(&path)),
+                Change::Added | Change::Changed => !self.is_known(&path) && self.is_there(Path::new(&path)),
+                Change::Removed => self.is_there(&original(&path)),
             };
             if at_stake {
                 paths.insert(path);
@@ -76,7 +79,7 @@ impl Builder<'_> {
     }
 
     /// A file that is added, changed or removed.
-    pub(super) fn file(&mut self, path: &str, change: Change) {
+    pub(super) fn file(&mut self, path: &str) {
         let Some(wanted) = self.input.desired.files.get(path) else {
             self.let_go(path);
             return;
@@ -88,9 +91,7 @@ impl Builder<'_> {
         let Some((uid, gid)) = self.owner(path, &wanted.owner) else {
             return;
         };
-        if change == Change::Added {
-            self.keep_original(path);
-        }
+        self.keep_original(path);
         let mode = wanted.mode & 0o7777;
         self.wish(
             path.into(),
@@ -105,9 +106,7 @@ impl Builder<'_> {
 
     /// Contents that root owns, in place of whatever is there.
     pub(super) fn text(&mut self, path: &str, contents: &str) {
-        if !self.input.current_has(path) {
-            self.keep_original(path);
-        }
+        self.keep_original(path);
         self.wish(
             path.into(),
             Wish::File {
@@ -148,12 +147,18 @@ impl Builder<'_> {
         Some((user?, group?))
     }
 
-    /// Sees to it that what a package of the host has at `path` can come back.
+    /// Whether it is on record what was at `path` before a config took it over.
+    fn is_known(&self, path: &str) -> bool {
+        self.is_there(&original(path)) || self.is_there(&stamp(path))
+    }
+
+    /// Sees to it that what a package of the host has at `path` can come back. What is on record once stays so until the config lets
+    /// go of the path: what is there since is the config's, or has drifted from it.
     pub(super) fn keep_original(&mut self, path: &str) {
-        let (original, stamp) = (original(path), stamp(path));
-        if self.is_there(&original) && self.vendor.contains(path) {
+        if self.is_known(path) {
             return;
         }
+        let (original, stamp) = (original(path), stamp(path));
         let there = held(self.input.root, Path::new(path)).ok().flatten();
         if let (Some((bytes, State::File(state))), true) = (there, self.vendor.contains(path)) {
             let wish = Wish::File {
@@ -163,9 +168,7 @@ impl Builder<'_> {
                 gid: state.gid,
             };
             self.wish(original, wish);
-            self.wish(stamp, Wish::Absent);
         } else {
-            self.wish(original, Wish::Absent);
             self.wish(
                 stamp,
                 Wish::File {
@@ -211,11 +214,6 @@ impl Builder<'_> {
 }
 
 impl super::Input<'_> {
-    /// Whether the current config writes to `path`.
-    fn current_has(&self, path: &str) -> bool {
-        has(self.current, path)
-    }
-
     /// Whether the desired config writes to `path`.
     fn desired_has(&self, path: &str) -> bool {
         has(self.desired, path)
@@ -242,9 +240,29 @@ fn has(layout: &machineconfig::Layout, path: &str) -> bool {
 }
 
 fn original(path: &str) -> PathBuf {
-    format!("{ORIGINALS}{path}.mcdorig").into()
+    record(ORIGINALS, path, ".mcdorig")
 }
 
 fn stamp(path: &str) -> PathBuf {
-    format!("{NO_ORIGINALS}{path}.mcdnoorig").into()
+    record(NO_ORIGINALS, path, ".mcdnoorig")
+}
+
+/// Where something about a path is on record. A name that does not fit with its end is shortened, and told from others by its hash.
+fn record(directory: &str, path: &str, end: &str) -> PathBuf {
+    let whole = format!("{directory}{path}{end}");
+    let Some((parent, name)) = whole.rsplit_once('/') else {
+        return whole.into();
+    };
+    if name.len() <= MAX_NAME {
+        return whole.into();
+    }
+    let digest = Sha256::digest(name.as_bytes());
+    let hash = digest[..8]
+        .iter()
+        .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"));
+    let mut keep = MAX_NAME - end.len() - hash.len() - 1;
+    while !name.is_char_boundary(keep) {
+        keep -= 1;
+    }
+    Path::new(parent).join(format!("{}-{hash}{end}", &name[..keep]))
 }

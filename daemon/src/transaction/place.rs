@@ -1,7 +1,7 @@
 //! From what is wanted to changes of real places: where each path is, what is there now, and whether it can be changed.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -9,13 +9,15 @@ use std::path::{Path, PathBuf};
 use machineconfig::{Code, Finding};
 use sha2::{Digest, Sha256};
 
-use super::{Housing, Staged, Wish, change, finding, new_directory};
+use super::{COMMON, Housing, Staged, Wish, change, finding, new_directory};
 use crate::change::{Change, NewDirectory, State};
 use crate::host::file_system::{FileSystem, Fixed};
 use crate::host::{Found, Root, Traits, WayError};
 
 /// Longest name of a file, in bytes: what every file system in use allows.
-const MAX_NAME: usize = 255;
+pub(super) const MAX_NAME: usize = 255;
+/// Longest path, in bytes, the name beside it included: what the kernel takes, less what that adds.
+const MAX_PATH: usize = 4096 - 64;
 /// What is left free on a file system, in bytes: a full one makes the node ill, whoever filled it.
 const SPARE: u64 = 1 << 20;
 
@@ -30,8 +32,8 @@ pub(super) struct Placed {
     pub(super) directories: Vec<NewDirectory>,
     /// What is written to each file system, by device.
     pub(super) rooms: BTreeMap<u64, Room>,
-    /// Where the changes are.
-    places: BTreeSet<PathBuf>,
+    /// Where something is wanted, and which change that is, if it takes one.
+    places: BTreeMap<PathBuf, Option<usize>>,
     /// Directories looked at already: where they are, and on what.
     known: BTreeMap<PathBuf, Home>,
 }
@@ -70,16 +72,13 @@ impl Placed {
         let name = path
             .file_name()
             .ok_or_else(|| finding(Code::TARGET_TYPE, shown(path), "is no path of a file"))?;
+        writable(path, name)?;
         let (wish, housing) = (wish.owned(root), housing.owned(root));
         let home = self.home(root, parent, &wish, housing, path)?;
         let Some(home) = home else { return Ok(()) };
         let place = home.path.join(name);
-        if !self.places.insert(place.clone()) {
-            return Err(finding(
-                Code::TARGET_TYPE,
-                shown(path),
-                format!("is the same as another path of the config, {}", place.display()),
-            ));
+        if let Some(before) = self.places.get(&place).copied() {
+            return self.again(before, path, &place, wish);
         }
         let (old, attributes) = if home.path == home.ground {
             now(root, path, &place)?
@@ -88,8 +87,13 @@ impl Placed {
         };
         let (new, staged) = wanted(wish, attributes);
         if old == new {
+            // That nothing is to be here keeps nobody else from wanting something.
+            if new != State::Missing {
+                self.places.insert(place, None);
+            }
             return Ok(());
         }
+        self.places.insert(place.clone(), Some(self.changes.len()));
         let space = self
             .rooms
             .get_mut(&home.device)
@@ -111,6 +115,36 @@ impl Placed {
         Ok(())
     }
 
+    /// A second wish for one place, by another way of writing its path: what is to be there stands against what is to go.
+    fn again(&mut self, before: Option<usize>, path: &Path, place: &Path, wish: Wish) -> Result<(), Finding> {
+        if matches!(wish, Wish::Absent) {
+            return Ok(());
+        }
+        match before {
+            Some(index) if self.changes[index].new == State::Missing => {
+                let (new, staged) = wanted(wish, Vec::new());
+                if self.changes[index].old == new {
+                    self.changes.remove(index);
+                    self.staged.remove(index);
+                    self.places.retain(|_, at| *at != Some(index));
+                    for at in self.places.values_mut().flatten().filter(|at| **at > index) {
+                        *at -= 1;
+                    }
+                    self.places.insert(place.to_owned(), None);
+                } else {
+                    self.changes[index].new = new;
+                    self.staged[index] = staged;
+                }
+                Ok(())
+            }
+            Some(_) | None => Err(finding(
+                Code::TARGET_TYPE,
+                shown(path),
+                format!("is the same as another path of the config, {}", place.display()),
+            )),
+        }
+    }
+
     /// The directory of `path`; `None` when it is not there and need not be, since the path is to go.
     fn home(
         &mut self,
@@ -128,7 +162,7 @@ impl Placed {
             if matches!(wish, Wish::Absent) {
                 return Ok(None);
             }
-            self.make(&home.path, &home.ground, housing);
+            self.make(&home.path, &home.ground, housing, COMMON.owned(root));
         }
         Ok(Some(home))
     }
@@ -152,10 +186,11 @@ impl Placed {
     }
 
     /// Plans the directories between `ground` and `path`.
-    fn make(&mut self, path: &Path, ground: &Path, housing: Housing) {
+    fn make(&mut self, path: &Path, ground: &Path, housing: Housing, common: Housing) {
         let missing: Vec<_> = path.ancestors().take_while(|above| *above != ground).collect();
-        for directory in missing.into_iter().rev() {
+        for (above, directory) in missing.into_iter().enumerate().rev() {
             if !self.directories.iter().any(|planned| planned.path == directory) {
+                let housing = if above < housing.levels { housing } else { common };
                 self.directories
                     .push(new_directory(directory.to_owned(), housing));
             }
@@ -196,6 +231,26 @@ impl Housing {
         let (uid, gid) = root.owner_of_new(self.uid, self.gid);
         Self { uid, gid, ..self }
     }
+}
+
+/// That a path is one that a file system can have.
+fn writable(path: &Path, name: &OsStr) -> Result<(), Finding> {
+    let wrong = if name.len() > MAX_NAME {
+        format!(
+            "has a name of {} bytes, and file systems take {MAX_NAME}",
+            name.len()
+        )
+    } else if path.as_os_str().len() > MAX_PATH {
+        format!(
+            "is {} bytes long, and the kernel takes {MAX_PATH}",
+            path.as_os_str().len()
+        )
+    } else if path.as_os_str().as_bytes().contains(&0) {
+        "holds a zero byte, which no path can".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(finding(Code::TARGET_TYPE, shown(path), wrong))
 }
 
 /// Where a directory is, links followed, and what of it is there already.
@@ -276,11 +331,10 @@ fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Attributes), Fi
                 .read(ignition::contents::MAX_INFLATED as u64)
                 .map_err(unreadable)?
             {
-                Some(bytes) => Some(State::file(&bytes, &traits)),
-                None => State::at(root, place)
-                    .map_err(|error| finding(Code::NODE_UNREADABLE, shown(path), error.to_string()))?,
+                Some(bytes) => State::file(&bytes, &traits),
+                None => return refuse("file longer than any of a config"),
             };
-            (state.unwrap_or(State::Missing), attributes)
+            (state, attributes)
         }
     };
     match root.fixed(place).map_err(unreadable)? {

@@ -6,6 +6,7 @@
 )]
 
 mod cli;
+mod hostile;
 mod mounts;
 mod node;
 mod pairs;

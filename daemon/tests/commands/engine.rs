@@ -96,6 +96,31 @@ exit ${bad-0}"#;
 
 #[test]
 #[ignore = "needs root: cargo xtask test"]
+fn an_original_outlives_a_first_config_and_a_repair() {
+    let host = host();
+    host.script(
+        "/usr/bin/rpm",
+        "while [ \"$1\" != -- ]; do shift; done; shift; for path in \"$@\"; do echo owned vendor; done",
+    );
+    host.write("/etc/vendor", "the vendor's");
+    let taken = json!([file("/etc/vendor", "config")]);
+    // The first config of a node takes the file over at once.
+    let output = apply(&host, "rendered-taken", &taken);
+    assert_eq!(output.status.code(), Some(2), "{}", all(&output));
+    fs::remove_file(host.path("/etc/vendor")).unwrap();
+    let output = apply(&host, "rendered-taken", &taken);
+    assert_eq!(output.status.code(), Some(2), "{}", all(&output));
+    assert_eq!(fs::read_to_string(host.path("/etc/vendor")).unwrap(), "config");
+    let output = apply(&host, "rendered-first", &json!([]));
+    assert_eq!(output.status.code(), Some(2), "{}", all(&output));
+    assert_eq!(
+        fs::read_to_string(host.path("/etc/vendor")).unwrap(),
+        "the vendor's"
+    );
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
 fn new_files_get_the_label_of_the_policy_and_a_host_that_cannot_keeps_its_old_config() {
     let host = host();
     host.write("/sys/fs/selinux/enforce", "1");

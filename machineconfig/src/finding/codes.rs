@@ -325,13 +325,15 @@ codes! {
     NO_SUCH_CONFIG = 7024: "The config to go back to is not kept on this node.",
         "Choose one of those that status lists.";
     UNIT_ENABLEMENT = 7025: "A unit cannot be enabled or disabled.",
-        "Correct the [Install] section of the unit, or its name in the config.";
+        "Correct the Install section of the unit, or its name in the config.";
     RECORD_FAILED = 7026: "The state of the node cannot be kept.",
         "See to it that /var/lib/machine-config can be written.";
     OS_NOT_READ = 7027: "Settings of the operating system are taken as they are, since this host has no tool to read them.",
         "Nothing, if the host was set up with them.";
     CUT_OFF = 7028: "A change of the node was cut off and has not been taken up yet.",
         "Run machine-config-daemon recover, or apply a config.";
+    NOT_PROVISIONED = 7029: "Part of a config is made at first boot only, and is not on this node.",
+        "Make it by hand, or provision the machine with the config.";
     SYSTEMD_UNREACHABLE = 7101: "The systemd of a node cannot be reached.",
         "Run on a host with systemd, as root, and with the host's /run at hand when in a container.";
     SYSTEMD_REFUSED = 7102: "The systemd or logind of a node refused what was asked of it.",
