@@ -735,9 +735,9 @@ fn all_problems_are_told_in_one_run() {
         ),
         ("p.yaml", pool("edge", &["worker"])),
     ]);
-    let said = run.refused(&["--pull-secret", "/nowhere"]);
+    let said = run.refused(&["--pull-secret", "/nowhere-at-all"]);
     for part in [
-        "MC1001] /nowhere",
+        "MC1001] /nowhere-at-all",
         "a.yaml:1:",
         "MachineConfig/50-b",
         "MachineConfig/50-c",
@@ -887,8 +887,8 @@ fn directories_that_cannot_be_read_are_refused() {
         ("p", pool("worker", &["worker"])),
     ]);
     assert!(
-        run.refused(&["--templates", "/nowhere"])
-            .contains("MC1001] /nowhere")
+        run.refused(&["--templates", "/nowhere-at-all"])
+            .contains("MC1001] /nowhere-at-all")
     );
     let output = run.with(&["--templates", run.at("in").to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0));

@@ -22,18 +22,18 @@ fn files_that_must_be_there() {
     let site = Site::new();
     refused(
         &site,
-        &["--bootstrap-kubeconfig=/nowhere/kubeconfig"],
-        &["MC5003", "/nowhere/kubeconfig", "--bootstrap-kubeconfig"],
+        &["--bootstrap-kubeconfig=/nowhere-at-all/kubeconfig"],
+        &["MC5003", "/nowhere-at-all/kubeconfig", "--bootstrap-kubeconfig"],
     );
     refused(
         &site,
-        &["--server-basedir=/nowhere"],
-        &["MC5005", "/nowhere", "--server-basedir"],
+        &["--server-basedir=/nowhere-at-all"],
+        &["MC5005", "/nowhere-at-all", "--server-basedir"],
     );
     refused(
         &site,
-        &["--cert=/nowhere/tls.crt"],
-        &["MC5002", "/nowhere/tls.crt", "--cert"],
+        &["--cert=/nowhere-at-all/tls.crt"],
+        &["MC5002", "/nowhere-at-all/tls.crt", "--cert"],
     );
     refused(
         &site,
