@@ -53,12 +53,11 @@ impl Prospect {
             Some(current) => parsed(current)?,
             None => desired.clone(),
         };
-        let mut found = as_found(node, &base)?;
-        found.name = if first {
-            NO_CONFIG.to_owned()
-        } else {
-            base.name.clone()
-        };
+        let current = Layout::of(&base.ignition);
+        let mut found = as_found(node, base)?;
+        if first {
+            NO_CONFIG.clone_into(&mut found.name);
+        }
         let facts = Facts {
             diffs,
             ..Facts::default()
@@ -79,7 +78,7 @@ impl Prospect {
             config,
             plan,
             first,
-            current: Layout::of(&base.ignition),
+            current,
             desired: Layout::of(&desired.ignition),
             warnings,
         })
@@ -136,7 +135,7 @@ impl Prospect {
 }
 
 /// What the disk says, as a config.
-fn as_found(node: &Node, base: &RenderedConfig) -> Result<RenderedConfig, Vec<Finding>> {
+fn as_found(node: &Node, base: RenderedConfig) -> Result<RenderedConfig, Vec<Finding>> {
     let unreadable = |error: String| {
         vec![Finding::error(
             Code::NODE_UNREADABLE,
@@ -145,12 +144,12 @@ fn as_found(node: &Node, base: &RenderedConfig) -> Result<RenderedConfig, Vec<Fi
             error,
         )]
     };
-    let expectation = drift::Expectation::of(base);
+    let expectation = drift::Expectation::of(&base);
     let enablement =
         OnDisk::read(&node.root).map_err(|error| unreadable(format!("the units cannot be read: {error}")))?;
     let observed =
         observe(&node.root, &expectation, &enablement).map_err(|error| unreadable(format!("{error:#}")))?;
-    Ok(drift::as_found(base, &observed))
+    Ok(drift::as_found(base, &expectation, &observed))
 }
 
 fn parsed(config: &MachineConfig) -> Result<RenderedConfig, Vec<Finding>> {

@@ -21,7 +21,7 @@ const SIZE: usize = 4096;
 /// Files in one directory.
 const TOGETHER: usize = 100;
 /// Repetitions of everything that is timed, an odd number so that the median is one of them.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// Flushes that an apply may make, however many files it changes.
 const FLUSHES: f64 = 6.0;
 /// Files that are planned and verified, their size in bytes, and of how many one differs in the config that is planned.
@@ -69,17 +69,18 @@ pub(super) fn thousands() -> Result<Vec<Row>> {
 }
 
 fn applied(count: usize, names: [&'static str; 4]) -> Result<Vec<Row>> {
-    let node = Node::new(count, SIZE)?;
+    let mut node = Node::new(count, SIZE)?;
     node.config(1, |number| text(SIZE, number, 1))?;
     node.config(2, |number| text(SIZE, number, 2))?;
     let fresh = node.flushes(1)?;
     let changed = node.flushes(2)?;
     let (mut ours, mut copies, mut singles) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let revision = 1 + round % 2;
-        ours.push(node.time_apply(revision)?);
+    for _ in 0..ROUNDS {
+        node.renew()?;
+        node.time("apply", 1)?;
+        ours.push(node.time_apply(2)?);
         copies.push(node.time_copy()?);
-        singles.push(node.time_one_by_one(revision)?);
+        singles.push(node.time_one_by_one(2)?);
     }
     let (ours, copies, singles) = (median(ours), median(copies), median(singles));
     let flushes = |name, value| Row {
@@ -121,7 +122,8 @@ pub(super) fn managed() -> Result<Vec<Row>> {
     node.config(2, |number| {
         text(size, number, 1 + usize::from(number % one_in == 0))
     })?;
-    node.time_apply(1)?;
+    node.time("apply", 1)?;
+    node.check(1)?;
     let (mut plans, mut verifications) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         plans.push(node.time("plan", 2)?);
@@ -145,8 +147,13 @@ pub(super) fn managed() -> Result<Vec<Row>> {
 }
 
 /// A node on a disk, the configs for it, and a place beside it for what it is compared with.
+///
+/// Each round has its own root and its own copies, and nothing is removed before the end: ext4 gives a number of a file out again
+/// only minutes after the file was removed, and what looks for one in between takes longer the more were removed.
 struct Node {
     dir: TempDir,
+    /// Which round it is.
+    round: usize,
     daemon: PathBuf,
     count: usize,
     size: usize,
@@ -169,21 +176,42 @@ impl Node {
         }
         eprintln!("bench: {count} files on {system}, in {}", above.display());
         let dir = TempDir::with_prefix_in("machine-config-", above)?;
-        fs::create_dir(dir.path().join("root"))?;
-        Ok(Self {
+        let mut node = Self {
             dir,
+            round: 0,
             daemon,
             count,
             size,
-        })
+        };
+        // What a change to these files asks for is not what is measured: nothing.
+        let none = json!({"files": [{"path": format!("/{MANAGED_BELOW}"), "actions": [{"type": "None"}]}]});
+        let policy = json!({
+            "apiVersion": "operator.openshift.io/v1",
+            "kind": "MachineConfiguration",
+            "metadata": {"name": "cluster"},
+            "spec": {"nodeDisruptionPolicy": none},
+        });
+        fs::write(node.place("policy.json"), policy.to_string())?;
+        node.renew()?;
+        Ok(node)
+    }
+
+    /// Another node, with nothing on it.
+    fn renew(&mut self) -> Result<()> {
+        self.round += 1;
+        Ok(fs::create_dir_all(self.root().join("etc"))?)
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
 
     fn root(&self) -> PathBuf {
-        self.dir.path().join("root")
+        self.place(&format!("root-{}", self.round))
     }
 
     fn config_file(&self, revision: usize) -> PathBuf {
-        self.dir.path().join(format!("{revision}.json"))
+        self.place(&format!("{revision}.json"))
     }
 
     /// Writes down the config of a revision.
@@ -213,11 +241,14 @@ impl Node {
             .arg(self.root())
             .arg("--config")
             .arg(self.config_file(revision));
+        if verb != "verify" {
+            command.arg("--policy").arg(self.place("policy.json"));
+        }
     }
 
     /// Applies, and counts what was flushed meanwhile.
     fn flushes(&self, revision: usize) -> Result<f64> {
-        let log = self.dir.path().join("flushes");
+        let log = self.place("flushes");
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-e", FLUSHING, "-e", "signal=none", "-o"]);
         command.arg(&log).arg(&self.daemon);
@@ -267,7 +298,7 @@ impl Node {
 
     /// Milliseconds of copying what is managed and one flush.
     fn time_copy(&self) -> Result<f64> {
-        let copy = self.dir.path().join("copy");
+        let copy = self.place(&format!("copy-{}", self.round));
         self.settle()?;
         let mut copying = Command::new("timeout");
         copying.args([PATIENCE, "cp", "-a"]);
@@ -279,14 +310,13 @@ impl Node {
         if copied != self.count.div_ceil(TOGETHER) {
             bail!("the copy has {copied} directories");
         }
-        fs::remove_dir_all(&copy)?;
         Ok(took)
     }
 
     /// Milliseconds of writing each file beside its path, flushing it and renaming it into place, and flushing its directory at
     /// the end: the reference's way without what else it does. Done here, so that no program has to be started for it.
     fn time_one_by_one(&self, revision: usize) -> Result<f64> {
-        let tree = self.dir.path().join("one-by-one");
+        let tree = self.place(&format!("one-by-one-{}", self.round));
         let texts: Vec<_> = (0..self.count)
             .map(|number| text(self.size, number, revision))
             .collect();
