@@ -14,7 +14,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::row::{Goal, Row};
-use crate::program::{built, line, run};
+use crate::program::{built, is_root, line, run};
 
 /// Size of each file that is applied, in bytes.
 const SIZE: usize = 4096;
@@ -28,6 +28,8 @@ const FLUSHES: f64 = 6.0;
 const MANAGED: (usize, usize, usize) = (10_000, 256, 100);
 /// File systems that lose everything with the power: a flush costs nothing there.
 const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
+/// Size of the file system that is applied to, in bytes; what is not written takes no room.
+const DISK: u64 = 8 << 30;
 /// System calls that wait for a disk.
 const FLUSHING: &str = "trace=fsync,fdatasync,syncfs,sync,sync_file_range,msync";
 /// How long one run of a program may take, in seconds.
@@ -148,10 +150,14 @@ pub(super) fn managed() -> Result<Vec<Row>> {
 
 /// A node on a disk, the configs for it, and a place beside it for what it is compared with.
 ///
+/// The disk is an ext4 of its own in a file on the disk of this machine: with a journal and mounted as usual, whatever that of the
+/// machine is like (some tell the disk of every block that becomes free, and wait: milliseconds for each file that is removed), and
+/// without anybody else's writes, which would be flushed with ours.
+///
 /// Each round has its own root and its own copies, and nothing is removed before the end: ext4 gives a number of a file out again
 /// only minutes after the file was removed, and what looks for one in between takes longer the more were removed.
 struct Node {
-    dir: TempDir,
+    disk: Disk,
     /// Which round it is.
     round: usize,
     daemon: PathBuf,
@@ -164,20 +170,9 @@ struct Node {
 impl Node {
     fn new(count: usize, size: usize) -> Result<Self> {
         let daemon = built("machine-config-daemon")?;
-        // Where programs are built there is a disk, or nothing that flushes could be measured on.
-        let own = env::current_exe().context("could not find this program")?;
-        let above = own.parent().context("this program lies in no directory")?;
-        let system = file_system(above)?;
-        if IN_MEMORY.contains(&system.as_str()) {
-            bail!(
-                "{} is on {system}, and what apply costs is told on a disk only; build with CARGO_TARGET_DIR on one",
-                above.display()
-            );
-        }
-        eprintln!("bench: {count} files on {system}, in {}", above.display());
-        let dir = TempDir::with_prefix_in("machine-config-", above)?;
+        let disk = Disk::new()?;
         let mut node = Self {
-            dir,
+            disk,
             round: 0,
             daemon,
             count,
@@ -203,7 +198,7 @@ impl Node {
     }
 
     fn place(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
+        self.disk.at.join(name)
     }
 
     fn root(&self) -> PathBuf {
@@ -340,9 +335,72 @@ impl Node {
 
     /// Nobody pays for what others have left to be written.
     fn settle(&self) -> Result<()> {
-        let directory = File::open(self.dir.path())?;
+        let directory = File::open(&self.disk.at)?;
         Ok(rustix::fs::syncfs(&directory)?)
     }
+}
+
+/// A file system in a file; gone with this value.
+struct Disk {
+    /// Where it is mounted.
+    at: PathBuf,
+    /// Holds the file and the mount point.
+    _dir: TempDir,
+}
+
+// === impl Disk ===
+
+impl Disk {
+    fn new() -> Result<Self> {
+        if !is_root() {
+            bail!("the bench mounts a file system to apply to, which only root may do");
+        }
+        // Where programs are built there is a disk, or nothing that flushes could be measured on.
+        let own = env::current_exe().context("could not find this program")?;
+        let above = own.parent().context("this program lies in no directory")?;
+        let system = file_system(above)?;
+        if IN_MEMORY.contains(&system.as_str()) {
+            bail!(
+                "{} is on {system}, and what apply costs is told on a disk only; build with CARGO_TARGET_DIR on one",
+                above.display()
+            );
+        }
+        let dir = TempDir::with_prefix_in("machine-config-", above)?;
+        let (image, at) = (dir.path().join("image"), dir.path().join("disk"));
+        File::create_new(&image)?.set_len(DISK)?;
+        fs::create_dir(&at)?;
+        succeed(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+        succeed(
+            Command::new("mount")
+                .args(["-t", "ext4", "-o", "loop"])
+                .arg(&image)
+                .arg(&at),
+        )?;
+        let disk = Self { at, _dir: dir };
+        eprintln!(
+            "bench: {} in a file on {system}, in {}",
+            file_system(&disk.at)?,
+            above.display()
+        );
+        Ok(disk)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Err(error) = succeed(Command::new("umount").arg(&self.at)) {
+            eprintln!("bench: {error:#}");
+        }
+    }
+}
+
+/// Runs a program that nobody times and that must succeed.
+fn succeed(command: &mut Command) -> Result<()> {
+    let ran = run(command, UNTIMED)?;
+    if ran.code != Some(0) {
+        bail!("{} failed: {}", line(command), ran.all());
+    }
+    Ok(())
 }
 
 /// Milliseconds of a program that must succeed. What it prints is not read while it is timed.
