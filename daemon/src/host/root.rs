@@ -441,12 +441,19 @@ impl OpenFile {
 
     /// All of it, or `None` when it is longer than `limit` bytes, whatever its size was said to be.
     pub fn read(mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(self.room(limit));
         self.file
             .by_ref()
             .take(limit.saturating_add(1))
             .read_to_end(&mut bytes)?;
         Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    }
+
+    /// What to have ready for reading up to `limit` bytes, so that it is read at once: its size and one more, which finds the end.
+    pub(crate) fn room(&self, limit: u64) -> usize {
+        // A size that does not fit is not read anyway; until it is seen to be true, no more than this is believed of one.
+        const MAX: u64 = 1 << 20;
+        usize::try_from(self.size.min(limit).min(MAX) + 1).unwrap_or_default()
     }
 
     /// Its extended attributes by name; none on a file system that has none.
