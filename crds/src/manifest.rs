@@ -8,6 +8,7 @@ mod decode;
 mod documents;
 mod encode;
 mod fields;
+mod json;
 mod normalise;
 mod path;
 mod places;

@@ -69,12 +69,23 @@ pub fn execute(root: &Root, acts: &Acts<'_>, transaction: &Transaction) -> Resul
 
 /// Makes the places of the state, and the journal.
 fn start(root: &Root, writer: &mut Writer<'_>, begin: &Begin) -> Result<Journal, Failed> {
-    provide_state(root, writer)?;
-    Journal::begin(writer, begin.clone())
+    let made = make_state(root, writer)?;
+    Journal::begin(writer, begin.clone(), made)
 }
 
 /// Makes the directories of the state, durable.
 pub(crate) fn provide_state(root: &Root, writer: &mut Writer<'_>) -> Result<(), Failed> {
+    if make_state(root, writer)? {
+        // A record in a directory whose name is lost would be lost with it. One that was made is on the file system of the one
+        // above it, so this makes all names durable.
+        writer.sync_file_system(Path::new(STATE))?;
+    }
+    Ok(())
+}
+
+/// Makes the directories of the state. True when one was not there: its name is not durable yet.
+fn make_state(root: &Root, writer: &mut Writer<'_>) -> Result<bool, Failed> {
+    let mut made = false;
     let private = Traits {
         mode: 0o700,
         ..Traits::default()
@@ -94,10 +105,9 @@ pub(crate) fn provide_state(root: &Root, writer: &mut Writer<'_>) -> Result<(), 
             )?;
         }
         writer.make_directory(path, &private)?;
-        // A journal in a directory whose name is lost would be lost with it, and what it has staged would stay.
-        writer.sync_file_system(path.parent().unwrap_or(Path::new("/")))?;
+        made = true;
     }
-    Ok(())
+    Ok(made)
 }
 
 /// The directories above `path` that are not there, the uppermost first.

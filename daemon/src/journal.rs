@@ -169,8 +169,9 @@ pub enum JournalError {
 // === impl Journal ===
 
 impl Journal {
-    /// Writes the first line, durable when this returns. There must be no journal.
-    pub fn begin(writer: &mut Writer<'_>, begin: Begin) -> Result<Self, Failed> {
+    /// Writes the first line, durable when this returns. There must be no journal. `fresh` says that the names of the directories
+    /// above it may not be durable yet.
+    pub fn begin(writer: &mut Writer<'_>, begin: Begin, fresh: bool) -> Result<Self, Failed> {
         let line = line(&begin);
         let traits = Traits {
             mode: 0o600,
@@ -178,7 +179,13 @@ impl Journal {
         };
         crate::change::gone(writer.remove(Path::new(UNBORN)))?;
         writer.create(Path::new(UNBORN), &line, &traits)?;
-        writer.sync_file(Path::new(UNBORN))?;
+        if fresh {
+            // A journal in a directory whose name is lost would be lost with it, and what it has staged would stay. Directories
+            // that were made are on the file system of the one above them, so one call is enough for all, and for the contents.
+            writer.sync_file_system(Path::new(STATE))?;
+        } else {
+            writer.sync_file(Path::new(UNBORN))?;
+        }
         writer.rename(Path::new(UNBORN), Path::new(JOURNAL), Rename::IfAbsent)?;
         writer.sync_directory(Path::new(STATE))?;
         Ok(Self {

@@ -175,8 +175,8 @@ fn contents(mut file: OpenFile, hold: usize) -> io::Result<SeenContents> {
         return Ok(SeenContents::Oversize { size: file.size });
     }
     let stated = file.size;
+    let mut start = Vec::with_capacity(file.room(hold as u64));
     let mut reader = file.reader();
-    let mut start = Vec::new();
     reader.by_ref().take(hold as u64 + 1).read_to_end(&mut start)?;
     if start.len() <= hold {
         return Ok(SeenContents::Bytes(start));

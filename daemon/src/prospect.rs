@@ -60,8 +60,8 @@ impl Prospect {
             None => desired.clone(),
         };
         readable(&desired)?;
-        let mut found = as_found(node, &base, only)?;
-        found.name.clone_from(&base.name);
+        let current = Layout::of(&base.ignition);
+        let mut found = as_found(node, base, only)?;
         let mut warnings = Vec::new();
         if first {
             let look = FirstLook::of(&node.root, &desired, found).map_err(|error| {
@@ -86,7 +86,7 @@ impl Prospect {
             config,
             plan,
             first,
-            current: Layout::of(&base.ignition),
+            current,
             desired: Layout::of(&desired.ignition),
             warnings,
         })
@@ -145,7 +145,7 @@ impl Prospect {
 /// What the disk says, as a config.
 fn as_found(
     node: &Node,
-    base: &RenderedConfig,
+    base: RenderedConfig,
     only: Option<&BTreeSet<PathBuf>>,
 ) -> Result<RenderedConfig, Vec<Finding>> {
     let unreadable = |error: String| {
@@ -156,7 +156,7 @@ fn as_found(
             error,
         )]
     };
-    let expectation = drift::Expectation::of(base);
+    let expectation = drift::Expectation::of(&base);
     let enablement =
         OnDisk::read(&node.root).map_err(|error| unreadable(format!("the units cannot be read: {error}")))?;
     let mut observed =
@@ -168,7 +168,7 @@ fn as_found(
             .enablement
             .retain(|unit, _| only.contains(&Path::new(UNIT_DIRECTORY).join(unit)));
     }
-    Ok(drift::as_found(base, &observed))
+    Ok(drift::as_found(base, &expectation, &observed))
 }
 
 fn parsed(config: &MachineConfig) -> Result<RenderedConfig, Vec<Finding>> {

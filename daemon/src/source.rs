@@ -9,21 +9,55 @@ use crds::{MachineConfig, MachineConfigSpec};
 use machineconfig::drift::{self, Expectation, ExpectationError};
 use machineconfig::finding::{Located, Place};
 use machineconfig::{Code, Finding, objects};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// Bytes of the hash in the name of an Ignition config: enough that no two of a node meet.
 const NAME_BYTES: usize = 6;
 
-/// A config and what it demands.
+/// A config, and where it was read.
 #[derive(Debug)]
 pub struct Source {
     /// What reports call it: the name of the MachineConfig, or the file of an Ignition config.
     pub name: String,
-    /// What it demands of a disk.
-    pub expectation: Expectation,
     /// The config as an object: an Ignition config gets a name that tells its contents.
     pub config: MachineConfig,
+    /// Where it is, for findings.
+    place: Place,
+    /// What findings call it; empty for an Ignition config.
+    object: String,
+    /// The field that the Ignition config is; empty when it is the whole.
+    root: &'static str,
+}
+
+impl Source {
+    /// What it demands of a disk.
+    ///
+    /// # Errors
+    /// Every reason why its Ignition config cannot be read.
+    pub fn expectation(&self) -> Result<Expectation, Vec<Located>> {
+        drift::expected(&self.config).map_err(|error| refused(error, &self.object, self.root, &self.place))
+    }
+
+    /// The config, for whoever has the rules for MachineConfigs told by others ([`machineconfig::render::check`]). Only what those
+    /// do not tell, or would tell with fields that the file does not have, is told here.
+    ///
+    /// # Errors
+    /// As [`Source::expectation`].
+    pub fn into_config(self) -> Result<MachineConfig, Vec<Located>> {
+        let has_config = self
+            .config
+            .spec
+            .config
+            .as_ref()
+            .is_some_and(|config| !config.is_null());
+        if self.root.is_empty() || !has_config {
+            self.expectation()?;
+        }
+        Ok(self.config)
+    }
 }
 
 /// Reads the config in the file at `path`, `-` for standard input. Everything that is wrong with it is told.
@@ -50,17 +84,18 @@ pub fn parse(file: &str, text: &str) -> Result<Source, Vec<Located>> {
             finding,
         }]
     };
+    if says_kind(text) {
+        return machine_config(file, text);
+    }
     match manifest::value(file, text) {
         // What a server hands out, whatever its version.
-        Ok(value) if value.get("ignition").is_some() && value.get("kind").is_none() => {
-            let expectation = Expectation::from_ignition(file, &value);
-            let expectation = expectation.map_err(|error| refused(error, "", "", &Place::file(file)))?;
-            Ok(Source {
-                name: file.to_owned(),
-                expectation,
-                config: of_ignition(value),
-            })
-        }
+        Ok(value) if value.get("ignition").is_some() && value.get("kind").is_none() => Ok(Source {
+            name: file.to_owned(),
+            config: of_ignition(value),
+            place: Place::file(file),
+            object: String::new(),
+            root: "",
+        }),
         // The reference's daemon keeps the current config without saying what it is.
         Ok(mut value) if value.get("kind").is_none() && value.pointer("/spec/config").is_some() => {
             value["kind"] = json!("MachineConfig");
@@ -76,6 +111,15 @@ pub fn parse(file: &str, text: &str) -> Result<Source, Vec<Located>> {
         // What is wrong, or several documents of which one is a MachineConfig, the objects tell better.
         Ok(_) | Err(_) => machine_config(file, text),
     }
+}
+
+/// Whether a text is a JSON object that says its kind, which is then what it is: it need not be read twice to know.
+fn says_kind(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Said {
+        kind: Option<IgnoredAny>,
+    }
+    serde_json::from_str::<Said>(text).is_ok_and(|said| said.kind.is_some())
 }
 
 fn machine_config(file: &str, text: &str) -> Result<Source, Vec<Located>> {
@@ -107,13 +151,12 @@ fn machine_config(file: &str, text: &str) -> Result<Source, Vec<Located>> {
         line,
         column: 0,
     };
-    let object = format!("MachineConfig/{name}");
-    let expectation =
-        drift::expected(&config).map_err(|error| refused(error, &object, "spec.config", &place))?;
     Ok(Source {
+        object: format!("MachineConfig/{name}"),
         name,
-        expectation,
         config: *config,
+        place,
+        root: "spec.config",
     })
 }
 

@@ -183,6 +183,10 @@ pub(crate) fn replace(root: &Root, path: &str, bytes: &[u8]) -> Result<(), Faile
 pub(crate) fn remove(root: &Root, path: &str) -> Result<(), Failed> {
     let mut writer = Writer::new(root);
     let path = Path::new(path);
-    crate::change::gone(writer.remove(path))?;
-    writer.sync_directory(path.parent().unwrap_or(Path::new("/")))
+    match writer.remove(path) {
+        // As nearly always: that a record is not there needs no flush.
+        Err(failed) if crate::change::is_errno(&failed, &[rustix::io::Errno::NOENT]) => Ok(()),
+        Err(failed) => Err(failed),
+        Ok(()) => writer.sync_directory(path.parent().unwrap_or(Path::new("/"))),
+    }
 }

@@ -33,7 +33,8 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { root, config, output } = self;
-        let (source, node) = match (source::read(&config), Root::open(&root)) {
+        let source = source::read(&config).and_then(|source| Ok((source.expectation()?, source.name)));
+        let ((expectation, name), node) = match (source, Root::open(&root)) {
             (Ok(source), Ok(node)) => (source, node),
             (source, node) => {
                 let no_root = |error| unreadable(&root, &format!("cannot be opened as a directory: {error}"));
@@ -43,15 +44,15 @@ impl Args {
         };
         let compared = OnDisk::read(&node)
             .map_err(anyhow::Error::from)
-            .and_then(|enablement| verify(&node, &source.expectation, &enablement));
+            .and_then(|enablement| verify(&node, &expectation, &enablement));
         let drift = match compared {
             Ok(drift) => drift,
             Err(error) => return Ok(refuse([unreadable(&root, &format!("{error:#}"))], Exit::Failed)),
         };
         let exit = if drift.is_empty() { Exit::Done } else { Exit::Drift };
         print(&match output {
-            Form::Text => report::text(&source.name, &drift, &styles(&io::stdout())),
-            Form::Json => report::json(&source.name, drift),
+            Form::Text => report::text(&name, &drift, &styles(&io::stdout())),
+            Form::Json => report::json(&name, drift),
         })?;
         Ok(exit)
     }

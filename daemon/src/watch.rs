@@ -296,9 +296,11 @@ fn refuse(findings: impl IntoIterator<Item = Located>) -> Exit {
 impl ReadConfig {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { name } = self;
-        match source::read_as(Path::new("-"), &name) {
-            Ok(source) => {
-                table::write(source, &mut io::stdout().lock()).context("cannot hand over the config")?;
+        let read = source::read_as(Path::new("-"), &name);
+        match read.and_then(|source| Ok((source.expectation()?, source.name))) {
+            Ok((expectation, name)) => {
+                let out = &mut io::stdout().lock();
+                table::write(name, expectation, out).context("cannot hand over the config")?;
                 Ok(Exit::Done)
             }
             Err(findings) => Ok(refuse(findings)),

@@ -8,7 +8,7 @@ use serde_saphyr::{Error, Location, Options};
 
 use super::documents::Document;
 use super::places::Places;
-use super::{Failure, MAX_TEXT_BYTES};
+use super::{Failure, MAX_TEXT_BYTES, json};
 
 /// Deepest nesting of maps and lists in a document. Ignition configs stay below 12.
 const MAX_DEPTH: usize = 64;
@@ -21,7 +21,16 @@ const MAX_ALIASES: usize = 10_000;
 
 /// Reads the document. An empty one is `Null`.
 pub(super) fn value(document: &Document<'_>) -> Result<Value, Failure> {
+    if let Some(value) = json::value(document.text, MAX_DEPTH, MAX_NODES) {
+        return Ok(value);
+    }
     serde_saphyr::from_str_with_options(document.text, options()).map_err(|error| failure(document, &error))
+}
+
+/// What YAML's rules alone make of a text.
+#[cfg(test)]
+pub(super) fn by_yaml(text: &str) -> Option<Value> {
+    serde_saphyr::from_str_with_options(text, options()).ok()
 }
 
 /// Reads the document again, for the places of its nodes. It has been read as a value, so there is

@@ -14,7 +14,8 @@ use crate::confirm::Confirmation;
 use crate::converge::{Ending, Report, Wanted, converge, foresee};
 use crate::journal::Purpose;
 use crate::node::Node;
-use crate::{reboot, rules, source};
+use crate::source::{self, Source};
+use crate::{reboot, rules};
 
 /// Bring this node to a config, or mend what drifted from it
 ///
@@ -146,21 +147,22 @@ fn read(target: &Target) -> Result<(MachineConfig, Policy), Vec<Located>> {
     } else {
         source::read(config.as_ref())
     };
-    let (source, policy) = match (source, rules::read(policy.as_deref())) {
-        (Ok(source), Ok(policy)) => (source, policy),
+    let source = source.and_then(Source::into_config);
+    let (object, policy) = match (source, rules::read(policy.as_deref())) {
+        (Ok(object), Ok(policy)) => (object, policy),
         (source, policy) => {
             let of_config = source.err().into_iter().flatten();
             return Err(of_config.chain(policy.err().into_iter().flatten()).collect());
         }
     };
     // A rendered config is for one pool, and no label of it says for which.
-    let faults: Vec<_> = machineconfig::render::check(&source.config)
+    let faults: Vec<_> = machineconfig::render::check(&object)
         .into_iter()
         .filter(|finding| finding.is_error() && finding.code != Code::NO_ROLE)
         .map(|finding| about(config.as_ref(), finding))
         .collect();
     if faults.is_empty() {
-        Ok((source.config, policy))
+        Ok((object, policy))
     } else {
         Err(faults)
     }

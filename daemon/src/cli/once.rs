@@ -100,6 +100,7 @@ impl Start {
             source::read(once_from.as_ref())
         };
         let done = source
+            .and_then(|source| source.expectation().map(|_| source))
             .and_then(|source| once(&root_mount, source).map_err(|findings| unplaced(findings).collect()));
         let (node, report) = match done {
             Ok(done) => done,
@@ -206,6 +207,7 @@ fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
     let node = Node::open(root).map_err(tell)?;
     let path = node.path.join(file.strip_prefix("/").unwrap_or(file));
     let source = source::read(&path)?;
+    source.expectation()?;
     let _lock = node.lock("firstboot").map_err(tell)?;
     let missing = missing(&node, &source.config.spec).map_err(|error| {
         let message = crate::apply::chain(&error);

@@ -30,6 +30,8 @@ const MAX_ENTRIES: usize = 100_000;
 
 /// Longest list of attribute names, and longest value of one, in bytes: the kernel's own bound.
 const MAX_ATTRIBUTES: usize = 64 << 10;
+/// What is tried first, in bytes: labels and capabilities are shorter, and every file that changes is asked.
+const USUAL_ATTRIBUTES: usize = 512;
 
 /// A directory that stands for `/` of a node.
 #[derive(Debug)]
@@ -414,6 +416,20 @@ fn describe(kind: FileType) -> &'static str {
     }
 }
 
+/// What a call for attributes gives, with more room when it wants more.
+fn all(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut room = vec![0; USUAL_ATTRIBUTES];
+    let length = match call(&mut room) {
+        Err(Errno::RANGE) => {
+            room.resize(MAX_ATTRIBUTES, 0);
+            call(&mut room)?
+        }
+        other => other?,
+    };
+    room.truncate(length);
+    Ok(room)
+}
+
 // === impl OpenFile ===
 
 impl OpenFile {
@@ -433,7 +449,7 @@ impl OpenFile {
 
     /// All of it, or `None` when it is longer than `limit` bytes, whatever its size was said to be.
     pub fn read(mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(self.room(limit));
         self.file
             .by_ref()
             .take(limit.saturating_add(1))
@@ -441,23 +457,25 @@ impl OpenFile {
         Ok((bytes.len() as u64 <= limit).then_some(bytes))
     }
 
+    /// What to have ready for reading up to `limit` bytes, so that it is read at once: its size and one more, which finds the end.
+    pub(crate) fn room(&self, limit: u64) -> usize {
+        // A size that does not fit is not read anyway; until it is seen to be true, no more than this is believed of one.
+        const MAX: u64 = 1 << 20;
+        usize::try_from(self.size.min(limit).min(MAX) + 1).unwrap_or_default()
+    }
+
     /// Its extended attributes by name; none on a file system that has none.
     pub fn attributes(&self) -> io::Result<Vec<(String, Vec<u8>)>> {
-        let mut names = vec![0; MAX_ATTRIBUTES];
-        let length = match fs::flistxattr(&self.file, &mut names[..]) {
-            Ok(length) => length,
-            Err(Errno::OPNOTSUPP) => 0,
+        let names = match all(|room| fs::flistxattr(&self.file, room)) {
+            Ok(names) => names,
+            Err(Errno::OPNOTSUPP) => Vec::new(),
             Err(error) => return Err(error.into()),
         };
-        let names = names[..length]
-            .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty());
+        let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         let mut attributes = Vec::new();
         for name in names {
             let name = String::from_utf8_lossy(name).into_owned();
-            let mut value = vec![0; MAX_ATTRIBUTES];
-            let length = fs::fgetxattr(&self.file, name.as_str(), &mut value[..])?;
-            value.truncate(length);
+            let value = all(|room| fs::fgetxattr(&self.file, name.as_str(), room))?;
             attributes.push((name, value));
         }
         Ok(attributes)

@@ -18,7 +18,6 @@ use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
 
 use crate::host::enablement::template_of;
-use crate::source::Source;
 
 /// Name of the sub-command that runs [`write`].
 pub(crate) const READ_CONFIG: &str = "read-config";
@@ -202,12 +201,12 @@ impl Table {
     }
 }
 
-/// Writes what a config demands as [`Table::read`] reads it.
-pub(crate) fn write(source: Source, to: &mut impl Write) -> io::Result<()> {
+/// Writes what the config of this name demands as [`Table::read`] reads it.
+pub(crate) fn write(name: String, expectation: Expectation, to: &mut impl Write) -> io::Result<()> {
     let mut to = BufWriter::new(to);
-    serde_json::to_writer(&mut to, &Head { config: source.name })?;
+    serde_json::to_writer(&mut to, &Head { config: name })?;
     to.write_all(b"\n")?;
-    for piece in source.expectation.pieces() {
+    for piece in expectation.pieces() {
         serde_json::to_writer(&mut to, &piece)?;
         to.write_all(b"\n")?;
     }

@@ -3,6 +3,8 @@
 //! [`as_found`] is the entry point. The plan from its outcome to the config is what a repair does, by the same rules, and with the
 //! same disruption, as any other change.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use ignition::{Config, contents};
 use serde_json::{Map, Value, json};
 
@@ -16,8 +18,9 @@ use crate::wanted::{WantedFile, octal};
 /// What a unit or drop-in is said to contain, when something that is no file is in the place of an empty one.
 const NO_FILE: &str = "# no regular file\n";
 
-/// A copy of `config` in which everything that has drifted is as it was observed. What agrees with the disk stays as it is, byte for
-/// byte; so does what no node can mend (see [`DriftKind::can_be_mended`]), and directories and links, which no running node writes.
+/// `config` with everything that has drifted from what it demands (`expectation`) as it was observed. What agrees with the disk stays
+/// as it is, byte for byte; so does what no node can mend (see [`DriftKind::can_be_mended`]), and directories and links, which no
+/// running node writes.
 ///
 /// Contents that were not held, and modes and owners where a config has no word for them (units, SSH keys), become a text that
 /// differs from what the config demands.
@@ -25,51 +28,43 @@ const NO_FILE: &str = "# no regular file\n";
 /// # Panics
 /// Never: what is put into the config has the type of what was there.
 #[must_use]
-pub fn as_found(config: &RenderedConfig, observed: &Observed) -> RenderedConfig {
-    let mut found = config.clone();
-    // A config that is in use was read before.
-    let Ok(expectation) = Expectation::from_ignition(&config.name, config.ignition.value()) else {
-        return found;
-    };
-    let expectation = expectation.with_homes(&observed.homes);
-    let mut value = config.ignition.value().clone();
-    let mut changed = false;
-    for (path, demands) in &expectation.paths {
-        for demand in demands {
-            let drifts: Vec<Drift> = differences(path, demand, observed)
-                .into_iter()
-                .filter(|drift| drift.kind.can_be_mended())
-                .collect();
-            if let (false, Some(seen)) = (drifts.is_empty(), observed.paths.get(path)) {
-                changed |= replace(
-                    &mut value,
-                    path,
-                    demand,
-                    &At {
-                        seen,
-                        drifts: &drifts,
-                    },
-                );
-            }
+pub fn as_found(
+    mut config: RenderedConfig,
+    expectation: &Expectation,
+    observed: &Observed,
+) -> RenderedConfig {
+    let at_homes = expectation.at_homes(&observed.homes);
+    let paths = expectation.paths.iter();
+    let demands = paths.flat_map(|(path, demands)| demands.iter().map(move |demand| (path, demand)));
+    let mut draft = None;
+    for (path, demand) in demands.chain(at_homes.iter().map(|(path, demand)| (path, demand))) {
+        let drifts: Vec<Drift> = differences(path, demand, observed)
+            .into_iter()
+            .filter(|drift| drift.kind.can_be_mended())
+            .collect();
+        if let (false, Some(seen)) = (drifts.is_empty(), observed.paths.get(path)) {
+            let at = At {
+                seen,
+                drifts: &drifts,
+            };
+            let draft = draft.get_or_insert_with(|| Draft::of(&config));
+            draft.replace(path, demand, &at);
         }
     }
     for (unit, wanted) in &expectation.enablement {
         let answer = observed.enablement.get(unit);
         let drift = answer.and_then(|answer| Some((answer, enabled(unit, wanted, answer)?)));
-        if let (Some((answer, _)), Some(entry)) = (drift, entry(&mut value, UNITS, "name", unit)) {
-            entry.insert("enabled".to_owned(), Value::Bool(!wanted.enabled));
-            if answer.starts_with("masked") {
-                entry.insert("mask".to_owned(), Value::Bool(true));
-            }
-            changed = true;
+        if let Some((answer, _)) = drift {
+            let draft = draft.get_or_insert_with(|| Draft::of(&config));
+            draft.enablement(unit, wanted.enabled, answer);
         }
     }
-    if changed {
+    if let Some(value) = draft.and_then(Draft::finish) {
         let parsed =
             Config::from_value_unvalidated(&value).expect("texts and numbers took the place of such");
-        found.ignition = parsed.config;
+        config.ignition = parsed.config;
     }
-    found
+    config
 }
 
 const FILES: &str = "/storage/files";
@@ -82,56 +77,120 @@ struct At<'a> {
     drifts: &'a [Drift],
 }
 
-/// Makes the entry of a demand what was seen; whether there is such an entry.
-fn replace(config: &mut Value, path: &str, demand: &Demand, at: &At<'_>) -> bool {
-    match (&demand.what, &demand.unit) {
-        (What::File(wanted), _) => file(config, path, wanted, at),
-        (What::Text { contents, .. }, Some(unit)) => match path.rsplit_once(".d/") {
-            // A unit of that name would have no slash in it.
-            Some((_, name)) => drop_in(config, unit, name, contents, at),
-            None => unit_file(config, unit, contents, at),
-        },
-        (What::Mask, Some(unit)) => set(config, UNITS, "name", unit, "mask", Some(Value::Bool(false))),
-        (What::SshKeys { user, keys, .. }, _) => ssh_keys(config, user, keys, at),
-        (What::Directory | What::Link { .. } | What::Text { .. } | What::Mask, _) => false,
+/// The config while it is changed.
+struct Draft {
+    value: Value,
+    /// Where the last file of a path is in the list, which is the one that counts.
+    files: BTreeMap<String, usize>,
+    /// Files that are not there; they leave the list at the end, so that it is walked once.
+    gone: BTreeSet<String>,
+    changed: bool,
+}
+
+// === impl Draft ===
+
+impl Draft {
+    fn of(config: &RenderedConfig) -> Self {
+        let value = config.ignition.value().clone();
+        let files = value
+            .pointer(FILES)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(index, file)| Some((path_of(file)?.to_owned(), index)));
+        Self {
+            files: files.collect(),
+            value,
+            gone: BTreeSet::new(),
+            changed: false,
+        }
+    }
+
+    /// The value, if anything in it was changed.
+    fn finish(mut self) -> Option<Value> {
+        if let (false, Some(Value::Array(files))) = (self.gone.is_empty(), self.value.pointer_mut(FILES)) {
+            files.retain(|file| path_of(file).is_none_or(|path| !self.gone.contains(path)));
+        }
+        self.changed.then_some(self.value)
+    }
+
+    /// Makes the entry of a demand what was seen, if there is such an entry.
+    fn replace(&mut self, path: &str, demand: &Demand, at: &At<'_>) {
+        let changed = match (&demand.what, &demand.unit) {
+            (What::File(wanted), _) => self.file(path, wanted, at),
+            (What::Text { contents, .. }, Some(unit)) => match path.rsplit_once(".d/") {
+                // A unit of that name would have no slash in it.
+                Some((_, name)) => drop_in(&mut self.value, unit, name, contents, at),
+                None => unit_file(&mut self.value, unit, contents, at),
+            },
+            (What::Mask, Some(unit)) => set(
+                &mut self.value,
+                UNITS,
+                "name",
+                unit,
+                "mask",
+                Some(Value::Bool(false)),
+            ),
+            (What::SshKeys { user, keys, .. }, _) => ssh_keys(&mut self.value, user, keys, at),
+            (What::Directory | What::Link { .. } | What::Text { .. } | What::Mask, _) => false,
+        };
+        self.changed |= changed;
+    }
+
+    /// Makes the enablement of a unit other than it is wanted, as `systemctl is-enabled` has answered.
+    fn enablement(&mut self, unit: &str, wanted: bool, answer: &str) {
+        let Some(entry) = entry(&mut self.value, UNITS, "name", unit) else {
+            return;
+        };
+        entry.insert("enabled".to_owned(), Value::Bool(!wanted));
+        if answer.starts_with("masked") {
+            entry.insert("mask".to_owned(), Value::Bool(true));
+        }
+        self.changed = true;
+    }
+
+    fn file(&mut self, path: &str, wanted: &WantedFile, at: &At<'_>) -> bool {
+        let Seen::File {
+            mode,
+            owner,
+            contents,
+        } = at.seen
+        else {
+            self.gone.insert(path.to_owned());
+            return true;
+        };
+        let entries = self.value.pointer_mut(FILES);
+        let index = self.files.get(path);
+        let entry = entries.zip(index).and_then(|(files, index)| files.get_mut(index));
+        let Some(entry) = entry.and_then(Value::as_object_mut) else {
+            return false;
+        };
+        if at.says(DriftKind::Mode) {
+            entry.insert("mode".to_owned(), json!(mode));
+        }
+        if let (true, Some(owner)) = (at.says(DriftKind::Owner), owner) {
+            entry.insert("user".to_owned(), json!({ "id": owner.uid }));
+            entry.insert("group".to_owned(), json!({ "id": owner.gid }));
+        }
+        if at.says(DriftKind::Content) {
+            let source = match held(contents) {
+                Ok(bytes) => contents::base64(bytes),
+                Err(mut instead) => {
+                    if wanted.contents().is_ok_and(|wanted| wanted == instead.as_bytes()) {
+                        instead.push('\n');
+                    }
+                    contents::percent(instead.as_bytes())
+                }
+            };
+            entry.insert("contents".to_owned(), json!({ "source": source }));
+        }
+        true
     }
 }
 
-fn file(config: &mut Value, path: &str, wanted: &WantedFile, at: &At<'_>) -> bool {
-    let Seen::File {
-        mode,
-        owner,
-        contents,
-    } = at.seen
-    else {
-        if let Some(files) = config.pointer_mut(FILES).and_then(Value::as_array_mut) {
-            files.retain(|file| file.get("path").and_then(Value::as_str) != Some(path));
-        }
-        return true;
-    };
-    let Some(entry) = entry(config, FILES, "path", path) else {
-        return false;
-    };
-    if at.says(DriftKind::Mode) {
-        entry.insert("mode".to_owned(), json!(mode));
-    }
-    if let (true, Some(owner)) = (at.says(DriftKind::Owner), owner) {
-        entry.insert("user".to_owned(), json!({ "id": owner.uid }));
-        entry.insert("group".to_owned(), json!({ "id": owner.gid }));
-    }
-    if at.says(DriftKind::Content) {
-        let source = match held(contents) {
-            Ok(bytes) => contents::base64(bytes),
-            Err(mut instead) => {
-                if wanted.contents().is_ok_and(|wanted| wanted == instead.as_bytes()) {
-                    instead.push('\n');
-                }
-                contents::percent(instead.as_bytes())
-            }
-        };
-        entry.insert("contents".to_owned(), json!({ "source": source }));
-    }
-    true
+fn path_of(file: &Value) -> Option<&str> {
+    file.get("path")?.as_str()
 }
 
 fn drop_in(config: &mut Value, unit: &str, name: &str, wanted: &str, at: &At<'_>) -> bool {

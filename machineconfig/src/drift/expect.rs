@@ -142,26 +142,24 @@ impl Expectation {
             name: name.to_owned(),
             reason,
         })?;
-        let mut expectation = Self::default();
         // The declared version matters beyond its translation: the reference verifies 2.x configs by other rules.
-        let spec2 = parsed.declared.starts_with("2.");
-        expectation.add_files(&parsed.config, spec2);
-        expectation.add_directories_and_links(&parsed.config);
-        expectation.add_units(&parsed.config, spec2);
-        expectation.add_ssh_keys(&parsed.config);
-        expectation.add_guards();
-        Ok(expectation)
+        Ok(Self::from_read(&parsed.config, parsed.declared.starts_with("2.")))
     }
 
     /// What a rendered config demands of the disk.
-    ///
-    /// # Panics
-    ///
-    /// Never: the config has been read already.
     #[must_use]
     pub fn of(config: &RenderedConfig) -> Self {
-        Self::from_ignition(&config.name, config.ignition.value())
-            .expect("a RenderedConfig holds an Ignition config that was read")
+        Self::from_read(&config.ignition, false)
+    }
+
+    fn from_read(config: &Config, spec2: bool) -> Self {
+        let mut expectation = Self::default();
+        expectation.add_files(config, spec2);
+        expectation.add_directories_and_links(config);
+        expectation.add_units(config, spec2);
+        expectation.add_ssh_keys(config);
+        expectation.add_guards();
+        expectation
     }
 
     /// Notes which MachineConfig brought what.

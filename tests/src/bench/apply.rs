@@ -15,20 +15,22 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::row::{Goal, Row};
-use crate::program::{built, line, run};
+use crate::program::{built, is_root, line, run};
 
 /// Size of each file that is applied, in bytes.
 const SIZE: usize = 4096;
 /// Files in one directory.
 const TOGETHER: usize = 100;
 /// Repetitions of everything that is timed, an odd number so that the median is one of them.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 /// Flushes that an apply may make, however many files it changes.
 const FLUSHES: f64 = 6.0;
 /// Files that are planned and verified, their size in bytes, and of how many one differs in the config that is planned.
 const MANAGED: (usize, usize, usize) = (10_000, 256, 100);
 /// File systems that lose everything with the power: a flush costs nothing there.
 const IN_MEMORY: [&str; 2] = ["tmpfs", "ramfs"];
+/// Size of the file system that is applied to, in bytes; what is not written takes no room.
+const DISK: u64 = 8 << 30;
 /// System calls that wait for a disk.
 const FLUSHING: &str = "trace=fsync,fdatasync,syncfs,sync,sync_file_range,msync";
 /// How long one run of a program may take, in seconds.
@@ -70,17 +72,18 @@ pub(super) fn thousands() -> Result<Vec<Row>> {
 }
 
 fn applied(count: usize, names: [&'static str; 4]) -> Result<Vec<Row>> {
-    let node = Node::new(count, SIZE)?;
+    let mut node = Node::new(count, SIZE)?;
     node.config(1, |number| text(SIZE, number, 1))?;
     node.config(2, |number| text(SIZE, number, 2))?;
     let fresh = node.flushes(1)?;
     let changed = node.flushes(2)?;
     let (mut ours, mut copies, mut singles) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let revision = 1 + round % 2;
-        ours.push(node.time_apply(revision)?);
+    for _ in 0..ROUNDS {
+        node.renew()?;
+        node.time("apply", 1)?;
+        ours.push(node.time_apply(2)?);
         copies.push(node.time_copy()?);
-        singles.push(node.time_one_by_one(revision)?);
+        singles.push(node.time_one_by_one(2)?);
     }
     let (ours, copies, singles) = (median(ours), median(copies), median(singles));
     let flushes = |name, value| Row {
@@ -122,7 +125,8 @@ pub(super) fn managed() -> Result<Vec<Row>> {
     node.config(2, |number| {
         text(size, number, 1 + usize::from(number % one_in == 0))
     })?;
-    node.time_apply(1)?;
+    node.time("apply", 1)?;
+    node.check(1)?;
     let (mut plans, mut verifications) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         plans.push(node.time("plan", 2)?);
@@ -146,8 +150,17 @@ pub(super) fn managed() -> Result<Vec<Row>> {
 }
 
 /// A node on a disk, the configs for it, and a place beside it for what it is compared with.
+///
+/// The disk is an ext4 of its own in a file on the disk of this machine: with a journal and mounted as usual, whatever that of the
+/// machine is like (some tell the disk of every block that becomes free, and wait: milliseconds for each file that is removed), and
+/// without anybody else's writes, which would be flushed with ours.
+///
+/// Each round has its own root and its own copies, and nothing is removed before the end: ext4 gives a number of a file out again
+/// only minutes after the file was removed, and what looks for one in between takes longer the more were removed.
 struct Node {
-    dir: TempDir,
+    disk: Disk,
+    /// Which round it is.
+    round: usize,
     daemon: PathBuf,
     count: usize,
     size: usize,
@@ -158,33 +171,43 @@ struct Node {
 impl Node {
     fn new(count: usize, size: usize) -> Result<Self> {
         let daemon = built("machine-config-daemon")?;
-        // Where programs are built there is a disk, or nothing that flushes could be measured on.
-        let own = env::current_exe().context("could not find this program")?;
-        let above = own.parent().context("this program lies in no directory")?;
-        let system = file_system(above)?;
-        if IN_MEMORY.contains(&system.as_str()) {
-            bail!(
-                "{} is on {system}, and what apply costs is told on a disk only; build with CARGO_TARGET_DIR on one",
-                above.display()
-            );
-        }
-        eprintln!("bench: {count} files on {system}, in {}", above.display());
-        let dir = TempDir::with_prefix_in("machine-config-", above)?;
-        fs::create_dir(dir.path().join("root"))?;
-        Ok(Self {
-            dir,
+        let disk = Disk::new()?;
+        let mut node = Self {
+            disk,
+            round: 0,
             daemon,
             count,
             size,
-        })
+        };
+        // What a change to these files asks for is not what is measured: nothing.
+        let none = json!({"files": [{"path": format!("/{MANAGED_BELOW}"), "actions": [{"type": "None"}]}]});
+        let policy = json!({
+            "apiVersion": "operator.openshift.io/v1",
+            "kind": "MachineConfiguration",
+            "metadata": {"name": "cluster"},
+            "spec": {"nodeDisruptionPolicy": none},
+        });
+        fs::write(node.place("policy.json"), policy.to_string())?;
+        node.renew()?;
+        Ok(node)
+    }
+
+    /// Another node, with nothing on it.
+    fn renew(&mut self) -> Result<()> {
+        self.round += 1;
+        Ok(fs::create_dir_all(self.root().join("etc"))?)
+    }
+
+    fn place(&self, name: &str) -> PathBuf {
+        self.disk.at.join(name)
     }
 
     fn root(&self) -> PathBuf {
-        self.dir.path().join("root")
+        self.place(&format!("root-{}", self.round))
     }
 
     fn config_file(&self, revision: usize) -> PathBuf {
-        self.dir.path().join(format!("{revision}.json"))
+        self.place(&format!("{revision}.json"))
     }
 
     /// Writes down the config of a revision.
@@ -214,11 +237,14 @@ impl Node {
             .arg(self.root())
             .arg("--config")
             .arg(self.config_file(revision));
+        if verb != "verify" {
+            command.arg("--policy").arg(self.place("policy.json"));
+        }
     }
 
     /// Applies, and counts what was flushed meanwhile.
     fn flushes(&self, revision: usize) -> Result<f64> {
-        let log = self.dir.path().join("flushes");
+        let log = self.place("flushes");
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-e", FLUSHING, "-e", "signal=none", "-o"]);
         command.arg(&log).arg(&self.daemon);
@@ -268,7 +294,7 @@ impl Node {
 
     /// Milliseconds of copying what is managed and one flush.
     fn time_copy(&self) -> Result<f64> {
-        let copy = self.dir.path().join("copy");
+        let copy = self.place(&format!("copy-{}", self.round));
         self.settle()?;
         let mut copying = Command::new("timeout");
         copying.args([PATIENCE, "cp", "-a"]);
@@ -280,14 +306,13 @@ impl Node {
         if copied != self.count.div_ceil(TOGETHER) {
             bail!("the copy has {copied} directories");
         }
-        fs::remove_dir_all(&copy)?;
         Ok(took)
     }
 
     /// Milliseconds of writing each file beside its path, flushing it and renaming it into place, and flushing its directory at
     /// the end: the reference's way without what else it does. Done here, so that no program has to be started for it.
     fn time_one_by_one(&self, revision: usize) -> Result<f64> {
-        let tree = self.dir.path().join("one-by-one");
+        let tree = self.place(&format!("one-by-one-{}", self.round));
         let texts: Vec<_> = (0..self.count)
             .map(|number| text(self.size, number, revision))
             .collect();
@@ -311,9 +336,72 @@ impl Node {
 
     /// Nobody pays for what others have left to be written.
     fn settle(&self) -> Result<()> {
-        let directory = File::open(self.dir.path())?;
+        let directory = File::open(&self.disk.at)?;
         Ok(rustix::fs::syncfs(&directory)?)
     }
+}
+
+/// A file system in a file; gone with this value.
+struct Disk {
+    /// Where it is mounted.
+    at: PathBuf,
+    /// Holds the file and the mount point.
+    _dir: TempDir,
+}
+
+// === impl Disk ===
+
+impl Disk {
+    fn new() -> Result<Self> {
+        if !is_root() {
+            bail!("the bench mounts a file system to apply to, which only root may do");
+        }
+        // Where programs are built there is a disk, or nothing that flushes could be measured on.
+        let own = env::current_exe().context("could not find this program")?;
+        let above = own.parent().context("this program lies in no directory")?;
+        let system = file_system(above)?;
+        if IN_MEMORY.contains(&system.as_str()) {
+            bail!(
+                "{} is on {system}, and what apply costs is told on a disk only; build with CARGO_TARGET_DIR on one",
+                above.display()
+            );
+        }
+        let dir = TempDir::with_prefix_in("machine-config-", above)?;
+        let (image, at) = (dir.path().join("image"), dir.path().join("disk"));
+        File::create_new(&image)?.set_len(DISK)?;
+        fs::create_dir(&at)?;
+        succeed(Command::new("mkfs.ext4").arg("-q").arg(&image))?;
+        succeed(
+            Command::new("mount")
+                .args(["-t", "ext4", "-o", "loop"])
+                .arg(&image)
+                .arg(&at),
+        )?;
+        let disk = Self { at, _dir: dir };
+        eprintln!(
+            "bench: {} in a file on {system}, in {}",
+            file_system(&disk.at)?,
+            above.display()
+        );
+        Ok(disk)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        if let Err(error) = succeed(Command::new("umount").arg(&self.at)) {
+            eprintln!("bench: {error:#}");
+        }
+    }
+}
+
+/// Runs a program that nobody times and that must succeed.
+fn succeed(command: &mut Command) -> Result<()> {
+    let ran = run(command, UNTIMED)?;
+    if ran.code != Some(0) {
+        bail!("{} failed: {}", line(command), ran.all());
+    }
+    Ok(())
 }
 
 /// Milliseconds of a program that must succeed. What it prints is not read while it is timed.

@@ -33,8 +33,12 @@ fn with_alice(mut observed: Observed) -> Observed {
     observed
 }
 
+fn found(config: &RenderedConfig, observed: &Observed) -> RenderedConfig {
+    super::as_found(config.clone(), &expectation_of(config), observed)
+}
+
 fn repair(config: &RenderedConfig, observed: &Observed) -> Plan {
-    let found = super::as_found(config, observed);
+    let found = found(config, observed);
     plan(&found, config, &Policy::default(), &Facts::default())
 }
 
@@ -201,7 +205,7 @@ fn keys_of_each_user_are_in_a_file_of_his() {
     let observed = with_alice(node(&expectation, &right));
     assert_eq!(expectation.paths_at_homes(&observed.homes), [ALICE_KEYS]);
     assert_eq!(short(&compare(&expectation, &observed)), NONE);
-    assert_eq!(super::as_found(&config, &observed), config);
+    assert_eq!(found(&config, &observed), config);
 
     let wrong = seen(&format!("{OTHER_KEY}\n{KEY}\n"), 0o600, core);
     let observed = with_alice(node(&expectation, &[right[0].clone(), (ALICE_KEYS, wrong)]));
@@ -434,7 +438,7 @@ proptest! {
     #[test]
     fn a_node_that_is_as_it_should_be_is_the_config(case in case(false)) {
         prop_assert_eq!(short(&compare(&expectation_of(&case.config), &case.observed)), NONE);
-        prop_assert_eq!(super::as_found(&case.config, &case.observed), case.config);
+        prop_assert_eq!(found(&case.config, &case.observed), case.config);
     }
 
     #[test]
