@@ -60,7 +60,7 @@ impl Node {
     }
 
     pub(crate) fn at(&self, path: &str) -> PathBuf {
-        self.path().join(path)
+        self.path().join(path.trim_start_matches('/'))
     }
 
     /// Writes a file by putting another one in its place.
