@@ -106,10 +106,12 @@ impl Confirmation {
     /// When there is nothing to go back to, or nobody to keep watch.
     pub fn arm(&self, node: &Node, config: &str, policy: &Policy) -> Result<bool, Finding> {
         let Some(within) = self.confirm_within else {
-            // A config that comes without a trial ends one that is under way.
-            store_failed(
-                store::remove(&node.root, TRIAL).or_else(|failed| crate::change::gone(Err(failed))),
-            )?;
+            // A config that comes without a trial ends one that is under way. Where none is, a flush is saved.
+            if node.root.is_there(Path::new(TRIAL)).unwrap_or(true) {
+                store_failed(
+                    store::remove(&node.root, TRIAL).or_else(|failed| crate::change::gone(Err(failed))),
+                )?;
+            }
             return Ok(false);
         };
         let before = store::current(&node.root)?.and_then(|config| config.metadata.name);

@@ -13,15 +13,21 @@ mod pairs;
 mod refusals;
 mod unprivileged;
 
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use daemon::confirm::Confirmation;
 use daemon::converge::Ending;
+use daemon::host::{Op, Tap};
 use daemon::journal::Purpose;
+use daemon::node::Node;
 use machineconfig::plan::Action;
 use serde_json::json;
 
-use node::{Kind, Root, config, difference};
+use node::{Kind, Root, apply_to, config, difference};
 
 fn file(path: &str, text: &str) -> serde_json::Value {
     json!({"path": path, "mode": 420, "overwrite": true, "contents": {"source": format!("data:,{text}")}})
@@ -203,6 +209,40 @@ fn a_directory_that_gives_its_group_away_changes_no_owner() {
         assert_eq!(tree[Path::new(path)].owner, (0, 0), "{path}");
     }
     assert_eq!(root.apply(&wanted).unwrap().ending, Ending::Unchanged);
+}
+
+/// Counts what makes anything durable.
+#[derive(Debug, Default)]
+struct Flushes(AtomicUsize);
+
+impl Tap for Flushes {
+    fn before(&self, op: &Op<'_>) -> io::Result<()> {
+        self.0.fetch_add(usize::from(op.is_sync()), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn after(&self, _: &Op<'_>) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_change_takes_six_flushes_however_many_files_it_has() {
+    let root = Root::new();
+    begin(&root);
+    for (name, count) in [("rendered-one", 1), ("rendered-many", 300)] {
+        let flushes = Arc::new(Flushes::default());
+        let node = Node::open_tapped(root.directory.path(), flushes.clone()).unwrap();
+        let paths: Vec<_> = (0..count)
+            .map(|number| file(&format!("/etc/many/{number}"), name))
+            .collect();
+        // As the command does, before it changes anything.
+        let armed = Confirmation::default().arm(&node, name, &machineconfig::Policy::default());
+        assert!(!armed.unwrap());
+        let report = apply_to(&node, &files(name, &paths), Purpose::Apply).unwrap();
+        assert!(report.changed >= count, "{report:?}");
+        assert_eq!(flushes.0.load(Ordering::Relaxed), 6, "{name}");
+    }
 }
 
 #[test]
