@@ -73,7 +73,7 @@ impl Prospect {
                 )]
             })?;
             found = look.found;
-            found.name = NO_CONFIG.to_owned();
+            NO_CONFIG.clone_into(&mut found.name);
             warnings = look.warnings;
         }
         let facts = Facts {

@@ -53,8 +53,8 @@ pub fn as_found(
     }
     for (unit, wanted) in &expectation.enablement {
         let answer = observed.enablement.get(unit);
-        let drift = answer.and_then(|answer| Some((answer, enabled(unit, wanted, answer)?)));
-        if let Some((answer, _)) = drift {
+        let contrary = answer.filter(|answer| enabled(unit, wanted, answer).is_some());
+        if let Some(answer) = contrary {
             let draft = draft.get_or_insert_with(|| Draft::of(&config));
             draft.enablement(unit, wanted.enabled, answer);
         }

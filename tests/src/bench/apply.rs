@@ -180,12 +180,12 @@ impl Node {
             size,
         };
         // What a change to these files asks for is not what is measured: nothing.
-        let none = json!({"files": [{"path": format!("/{MANAGED_BELOW}"), "actions": [{"type": "None"}]}]});
+        let quiet = json!({"files": [{"path": format!("/{MANAGED_BELOW}"), "actions": [{"type": "None"}]}]});
         let policy = json!({
             "apiVersion": "operator.openshift.io/v1",
             "kind": "MachineConfiguration",
             "metadata": {"name": "cluster"},
-            "spec": {"nodeDisruptionPolicy": none},
+            "spec": {"nodeDisruptionPolicy": quiet},
         });
         fs::write(node.place("policy.json"), policy.to_string())?;
         node.renew()?;
