@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::prospect::Prospect;
 use crate::recover::{Recovered, is_due, recover};
 use crate::store::{self, RebootDue};
-use crate::{install, reboot};
+use crate::{confirm, install, reboot};
 
 /// Version of the JSON form of [`Report`], raised when a reader of an older one could misread it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -114,8 +114,28 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
         let outcome = undisturbed(node, || execute(&node.root, &node.acts(), &transaction));
         told(node, prospect, outcome, changed)
     };
+    if report.ending == Ending::Applied {
+        warnings.extend(end_trial(node, purpose, &report.config));
+    }
     report.warnings.extend(warnings);
     Ok(report)
+}
+
+/// Ends the trial of another config than the one that is on the node now. One that is not confirmed has its verdict written first, by
+/// who goes back.
+fn end_trial(node: &Node, purpose: Purpose, config: &str) -> Option<Finding> {
+    match purpose {
+        Purpose::NotConfirmed => None,
+        Purpose::Apply | Purpose::Rollback => {
+            let failed = confirm::supersede(&node.root, config).err()?;
+            Some(Finding::warning(
+                failed.code,
+                failed.object,
+                failed.field,
+                failed.message,
+            ))
+        }
+    }
 }
 
 /// Sees to it that a change which is cut off is taken up at boot. Without that it is taken up by the next command.

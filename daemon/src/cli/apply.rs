@@ -26,7 +26,7 @@ pub(crate) struct Apply {
     #[command(flatten)]
     target: Target,
     /// Say what would be done, and do nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "confirm_within")]
     dry_run: bool,
     /// Reboot when the plan needs it
     #[arg(long, conflicts_with = "dry_run")]
@@ -125,7 +125,7 @@ fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
     let exit = show(&report, target.output)?;
     Ok(match after {
         Some((reboot, armed)) if matches!(exit, Exit::Done | Exit::RebootDue) => {
-            finish(&node, exit, reboot, armed)
+            finish(&node, &report.config, exit, reboot, armed)
         }
         Some(_) | None => exit,
     })
@@ -179,22 +179,22 @@ fn change(
     let armed = confirmation
         .arm(node, &name, wanted.policy)
         .map_err(|finding| vec![finding])?;
-    let report = converge(node, &lock, wanted)?;
-    let changed = report.ending == Ending::Applied;
-    if !changed {
-        confirmation.disarm(node);
+    let done = converge(node, &lock, wanted);
+    let changed = done.as_ref().is_ok_and(|report| report.ending == Ending::Applied);
+    if let Some(armed) = armed.as_ref().filter(|_| !changed) {
+        armed.disarm(node);
     }
-    Ok((report, armed && changed))
+    Ok((done?, armed.is_some() && changed))
 }
 
 /// What comes after a change: the reboot, and the wait for a confirmation.
-fn finish(node: &Node, exit: Exit, reboot: bool, armed: bool) -> Exit {
+fn finish(node: &Node, config: &str, exit: Exit, reboot: bool, armed: bool) -> Exit {
     match exit {
         Exit::RebootDue if reboot => match reboot::request(node) {
             Ok(()) => exit,
             Err(finding) => refuse(unplaced([finding]), Exit::Failed),
         },
-        Exit::Done if armed => crate::confirm::wait(node),
+        Exit::Done if armed => crate::confirm::wait(node, config),
         _ => exit,
     }
 }

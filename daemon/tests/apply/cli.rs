@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::node::Root;
 
 /// Runs the daemon on a root.
-fn daemon(root: &Root, arguments: &[&str]) -> Output {
+pub(crate) fn daemon(root: &Root, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
         .args(arguments)
         .arg("--root")
@@ -17,16 +17,16 @@ fn daemon(root: &Root, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-fn all(output: &Output) -> String {
+pub(crate) fn all(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// A config in a file of the root's own.
-fn config(root: &Root, name: &str, ignition: &Value) -> String {
+pub(crate) fn config(root: &Root, name: &str, ignition: &Value) -> String {
     let object = json!({"apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig", "metadata": {"name": name}, "spec": {"config": ignition}});
     root.write(&format!("/tmp/{name}.json"), object.to_string());
     root.path(&format!("/tmp/{name}.json"))
@@ -35,7 +35,7 @@ fn config(root: &Root, name: &str, ignition: &Value) -> String {
         .to_owned()
 }
 
-fn one_file(path: &str, text: &str) -> Value {
+pub(crate) fn one_file(path: &str, text: &str) -> Value {
     json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [crate::file(path, text)]}})
 }
 
@@ -160,6 +160,8 @@ fn a_trial_needs_a_node_that_runs_and_a_config_to_go_back_to() {
         all(&output)
     );
     assert_eq!(root.tree(), before);
+    let output = daemon(&root, &[&trial[..], &["--dry-run"]].concat());
+    assert_eq!(code(&output), 1, "a dry run is no trial: {}", all(&output));
     for wrong in ["1x", "0s", "2d", "soon"] {
         let output = daemon(
             &root,

@@ -10,6 +10,7 @@ mod mounts;
 mod node;
 mod pairs;
 mod refusals;
+mod trial;
 mod unprivileged;
 
 use std::os::unix::fs::PermissionsExt;
