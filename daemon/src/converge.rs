@@ -51,6 +51,9 @@ pub struct Report {
     pub ending: Ending,
     /// Whether nothing was done on purpose.
     pub dry_run: bool,
+    /// What became of a change that was cut off before, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<String>,
     /// Paths that were written, removed or linked.
     pub changed: usize,
     /// Actions that were carried out, in order.
@@ -90,7 +93,8 @@ pub enum Ending {
 /// What keeps the node or the config from being read; nothing was touched then. A refusal by the plan or by the disk is an
 /// ending like others.
 pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
-    recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| vec![finding])?;
+    let recovered = recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| vec![finding])?;
+    let recovered = recovered_text(&recovered);
     reboot::settle(node).map_err(|finding| vec![finding])?;
     let now = Timestamp::now();
     let Wanted {
@@ -103,7 +107,12 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
     let prospect = Prospect::of(node, config, policy, diffs, only.as_ref())?;
     let transaction = match prospect.transaction(node, purpose, now) {
         Ok(transaction) => transaction,
-        Err(errors) => return Ok(report(node, prospect, Ending::Refused, errors)),
+        Err(errors) => {
+            return Ok(Report {
+                recovered,
+                ..report(node, prospect, Ending::Refused, errors)
+            });
+        }
     };
     let mut warnings = transaction.warnings.clone();
     warnings.extend(provide_recovery(node));
@@ -118,7 +127,7 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
         warnings.extend(end_trial(node, purpose, &report.config));
     }
     report.warnings.extend(warnings);
-    Ok(report)
+    Ok(Report { recovered, ..report })
 }
 
 /// Ends the trial of another config than the one that is on the node now. One that is not confirmed has its verdict written first, by
@@ -236,6 +245,7 @@ fn report(node: &Node, prospect: Prospect, ending: Ending, errors: Vec<Finding>)
         config: prospect.plan.to.clone(),
         ending,
         dry_run: false,
+        recovered: None,
         changed: 0,
         acted: Vec::new(),
         left: Vec::new(),
@@ -263,6 +273,17 @@ fn undisturbed<T>(node: &Node, work: impl FnOnce() -> T) -> T {
         let _ = before.thread_set_mask();
     }
     result
+}
+
+impl Report {
+    /// With what the caller itself recovered before.
+    #[must_use]
+    pub fn after(self, recovered: &Recovered) -> Self {
+        Self {
+            recovered: recovered_text(recovered).or(self.recovered),
+            ..self
+        }
+    }
 }
 
 /// What [`recover`] did, for people.

@@ -97,6 +97,140 @@ fn what_is_wrong_with_a_config_is_told_before_anything_is_touched() {
 }
 
 #[test]
+fn an_early_refusal_is_one_object_too() {
+    let root = Root::new();
+    let good = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    let bad = config(&root, "rendered-b", &one_file("relative", "x"));
+    let trial = ["--confirm-within", "1m", "--check", "true"];
+    let cases: [(Vec<&str>, &str); 4] = [
+        (vec!["apply", "--config", &bad], "MC1106"),
+        (vec!["plan", "--config", &bad], "MC1106"),
+        (vec!["rollback"], "MC7024"),
+        ([&["apply", "--config", &good][..], &trial].concat(), "MC7024"),
+    ];
+    for (mut arguments, expected) in cases {
+        arguments.extend(["-o", "json"]);
+        let output = daemon(&root, &arguments);
+        assert_eq!(code(&output), 4, "{arguments:?}: {}", all(&output));
+        let refusal: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(refusal["schemaVersion"], 1, "{refusal}");
+        assert_eq!(refusal["ending"], "refused", "{refusal}");
+        assert_eq!(refusal["errors"][0]["code"], expected, "{refusal}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(expected), "{arguments:?}: {told}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
+        .args(["plan", "-o", "json", "--config", &good, "--root", "/nowhere"])
+        .output()
+        .unwrap();
+    let refusal: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((code(&output), &refusal["ending"]), (4, &json!("refused")));
+}
+
+/// A root whose change to `rendered-b` was cut off after it was committed.
+fn cut_off() -> (Root, String) {
+    let root = Root::new();
+    let a = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    let b = config(&root, "rendered-b", &one_file("/etc/a", "two"));
+    daemon(&root, &["apply", "--config", &a]);
+    daemon(&root, &["apply", "--config", &b]);
+    // The journal as it was before the transaction was closed.
+    let history = root.path("/var/lib/machine-config/history");
+    let last = fs::read_dir(&history)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max()
+        .unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    let open: Vec<_> = text.lines().take(2).collect();
+    root.write("/var/lib/machine-config/journal", open.join("\n") + "\n");
+    (root, a)
+}
+
+#[test]
+fn what_was_taken_up_first_is_part_of_the_report() {
+    let (root, a) = cut_off();
+    let output = daemon(&root, &["apply", "--config", &a, "-o", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        report["recovered"]
+            .as_str()
+            .is_some_and(|text| text.contains("rendered-b")),
+        "{report}"
+    );
+    for command in [&["apply", "--config", a.as_str()][..], &["rollback"]] {
+        let (root, _) = cut_off();
+        fs::copy(&a, root.path("/tmp/rendered-a.json")).unwrap();
+        let told = all(&daemon(&root, command));
+        assert!(
+            told.contains("before that: finished the change to rendered-b"),
+            "{told}"
+        );
+        let told = all(&daemon(&root, command));
+        assert!(!told.contains("before that"), "{told}");
+    }
+}
+
+#[test]
+fn a_node_that_is_stuck_has_not_refused() {
+    let (root, a) = cut_off();
+    // As if it had been cut off while it staged, and something that cannot be removed lay where it did.
+    let journal = root.read("/var/lib/machine-config/journal");
+    let first = journal.lines().next().unwrap();
+    root.write("/var/lib/machine-config/journal", format!("{first}\n"));
+    let begin: Value = serde_json::from_str(&first[first.find('{').unwrap()..]).unwrap();
+    let aside = begin["changes"][0]["aside"].as_str().unwrap();
+    root.write(&format!("{aside}/in/the/way"), "x");
+    for arguments in [
+        &["apply", "--config", a.as_str(), "-o", "json"][..],
+        &["rollback", "-o", "json"],
+    ] {
+        let output = daemon(&root, arguments);
+        assert_eq!(code(&output), 1, "{}", all(&output));
+        let refusal: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(refusal["ending"], "stuck", "{refusal}");
+        assert_eq!(refusal["errors"][0]["code"], "MC7021", "{refusal}");
+    }
+}
+
+#[test]
+fn without_a_config_the_disk_is_held_against_that_of_the_node() {
+    let root = Root::new();
+    let output = daemon(&root, &["verify"]);
+    assert!(
+        code(&output) == 1 && all(&output).contains("MC7008"),
+        "{}",
+        all(&output)
+    );
+    let a = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    daemon(&root, &["apply", "--config", &a]);
+    let output = daemon(&root, &["verify"]);
+    assert_eq!(code(&output), 0, "{}", all(&output));
+    root.write("/etc/a", "drifted");
+    let output = daemon(&root, &["verify"]);
+    assert!(
+        code(&output) == 2 && all(&output).contains("/etc/a") && all(&output).contains("rendered-a"),
+        "{}",
+        all(&output)
+    );
+}
+
+#[test]
+fn who_only_looks_says_so() {
+    for command in ["status", "plan", "verify"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        let help = all(&output);
+        assert!(
+            help.contains("Only looks") && help.contains("not taken up"),
+            "{help}"
+        );
+    }
+}
+
+#[test]
 fn commands_on_a_node_without_a_config_say_so() {
     let root = Root::new();
     let output = daemon(&root, &["status"]);
@@ -280,21 +414,7 @@ fn a_config_comes_once_with_the_flags_of_the_reference() {
 
 #[test]
 fn a_change_that_was_cut_off_is_told_by_who_only_looks_and_taken_up_by_who_changes() {
-    let root = Root::new();
-    let a = config(&root, "rendered-a", &one_file("/etc/a", "one"));
-    let b = config(&root, "rendered-b", &one_file("/etc/a", "two"));
-    daemon(&root, &["apply", "--config", &a]);
-    daemon(&root, &["apply", "--config", &b]);
-    // The journal as it was before the transaction was closed.
-    let history = root.path("/var/lib/machine-config/history");
-    let last = fs::read_dir(&history)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .max()
-        .unwrap();
-    let text = fs::read_to_string(&last).unwrap();
-    let open: Vec<_> = text.lines().take(2).collect();
-    root.write("/var/lib/machine-config/journal", open.join("\n") + "\n");
+    let (root, a) = cut_off();
     let told = all(&daemon(&root, &["plan", "--config", &a]));
     assert!(told.contains("MC7028"), "{told}");
     let told = all(&daemon(&root, &["status"]));
