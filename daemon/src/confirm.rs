@@ -273,11 +273,10 @@ pub fn keep_watch(node: &Node) -> Result<(), Vec<Finding>> {
         let begun = *begun.get_or_insert_with(Instant::now);
         match failing(node, &trial, begun) {
             None if stays(node, &trial).map_err(one)? => return Ok(()),
-            None => thread::sleep(PAUSE),
             Some(reason) if begun.elapsed() >= Duration::from_secs(trial.within) => {
                 go_back(node, &trial, reason)?;
             }
-            Some(_) => thread::sleep(PAUSE),
+            None | Some(_) => thread::sleep(PAUSE),
         }
     }
     Ok(())
