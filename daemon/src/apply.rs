@@ -232,6 +232,13 @@ pub(crate) fn settle(
         if journal.acted(&action) {
             continue;
         }
+        if acts.carries_out(&action) {
+            let was_active = acts.is_active(&action);
+            let action = action.clone();
+            journal
+                .note(writer, Event::Acting { action, was_active }, false)
+                .map_err(|failed| chain(&failed))?;
+        }
         if acts.perform(&action)? {
             journal
                 .note(writer, Event::Acted { action }, false)

@@ -14,14 +14,16 @@ use jiff::Timestamp;
 use machineconfig::{Code, Finding, Policy};
 use serde::{Deserialize, Serialize};
 
+use crate::cli::answer::{refuse, unplaced};
 use crate::cli::{Exit, message};
 use crate::converge::{Ending, Wanted, converge};
 use crate::host::Root;
 use crate::host::command::{Bounds, Output};
-use crate::host::lock::Standing;
+use crate::host::lock::{Lock, Standing};
 use crate::journal::Purpose;
 use crate::node::Node;
-use crate::{install, reboot, recover, store};
+use crate::recover::{self, Recovered};
+use crate::{install, reboot, store};
 
 /// The trial that is under way.
 pub const TRIAL: &str = "/var/lib/machine-config/confirm";
@@ -31,6 +33,8 @@ pub const VERDICT: &str = "/var/lib/machine-config/verdict";
 const MAX_BYTES: u64 = 1 << 20;
 /// How often a check is tried, and how often somebody waiting looks.
 const PAUSE: Duration = Duration::from_millis(500);
+/// Least time that a check gets, however late it is: enough for one that is quick.
+const LEAST: Duration = Duration::from_secs(1);
 /// Boots that a config on trial may take: one that it needs, and one more for bad luck.
 const MAX_BOOTS: u32 = 2;
 
@@ -63,6 +67,15 @@ pub struct Trial {
     pub boot_id: String,
     /// Boots since it began.
     pub boots: u32,
+}
+
+/// What arming a trial came upon.
+#[derive(Debug)]
+pub struct Armed {
+    /// What recovery found and did.
+    pub recovered: Recovered,
+    /// The trial that was under way.
+    earlier: Option<Trial>,
 }
 
 /// A policy as it is written down.
@@ -100,29 +113,18 @@ impl Confirmation {
         }
     }
 
-    /// Writes the trial down and sees to it that somebody keeps watch. False when none is wanted.
+    /// Takes up what was cut off, writes the trial down and sees to it that somebody keeps watch; `None` when no trial is wanted. The
+    /// caller holds the node's lock, so that nobody takes the trial for one whose change never came.
     ///
     /// # Errors
     /// When there is nothing to go back to, or nobody to keep watch.
-    pub fn arm(&self, node: &Node, config: &str, policy: &Policy) -> Result<bool, Finding> {
+    pub fn arm(&self, node: &Node, config: &str, policy: &Policy) -> Result<Option<Armed>, Finding> {
         let Some(within) = self.confirm_within else {
-            // A config that comes without a trial ends one that is under way. Where none is, a flush is saved.
-            if node.root.is_there(Path::new(TRIAL)).unwrap_or(true) {
-                store_failed(
-                    store::remove(&node.root, TRIAL).or_else(|failed| crate::change::gone(Err(failed))),
-                )?;
-            }
-            return Ok(false);
+            return Ok(None);
         };
-        let before = store::current(&node.root)?.and_then(|config| config.metadata.name);
-        let Some(before) = before.filter(|before| store::kept(&node.root, before).is_ok()) else {
-            return Err(Finding::error(
-                Code::NO_SUCH_CONFIG,
-                "confirmation",
-                "",
-                "there is no config on this node to go back to",
-            ));
-        };
+        // What was cut off may yet change which config is the current one.
+        let recovered = recover::recover(&node.root, &node.acts(), &node.machine_id)?;
+        let before = before(node, config)?;
         let systemd = node.systemd().ok_or_else(|| {
             Finding::error(
                 Code::SYSTEMD_UNREACHABLE,
@@ -131,6 +133,10 @@ impl Confirmation {
                 "this root is not that of the running system, so nobody could keep watch",
             )
         })?;
+        let armed = Armed {
+            recovered,
+            earlier: trial(&node.root),
+        };
         let trial = Trial {
             config: config.to_owned(),
             before,
@@ -144,18 +150,44 @@ impl Confirmation {
             .map_err(|error| Finding::error(Code::RECORD_FAILED, install::PROGRAM, "", error))?;
         store_failed(store::remove(&node.root, VERDICT))?;
         store_failed(store::replace(&node.root, TRIAL, &store::encode(&trial)))?;
-        systemd.restart(install::CONFIRM).map_err(|error| {
-            Finding::error(error.code(), install::CONFIRM, "", crate::apply::chain(&error))
-        })?;
-        Ok(true)
-    }
-
-    /// Ends a trial whose change was not made.
-    pub fn disarm(&self, node: &Node) {
-        if self.confirm_within.is_some() {
-            // One that stays is for a config that is not on the node, which means nothing.
-            let _ = store::remove(&node.root, TRIAL);
+        if let Err(error) = systemd.restart(install::CONFIRM) {
+            armed.disarm(node);
+            return Err(Finding::error(
+                error.code(),
+                install::CONFIRM,
+                "",
+                crate::apply::chain(&error),
+            ));
         }
+        Ok(Some(armed))
+    }
+}
+
+// === impl Armed ===
+
+impl Armed {
+    /// Ends the trial, whose change was not made; one that was under way before goes on.
+    pub fn disarm(&self, node: &Node) {
+        // One that stays is for a config that is not on the node; whoever keeps watch ends it.
+        let _ = match &self.earlier {
+            Some(earlier) => store::replace(&node.root, TRIAL, &store::encode(earlier)),
+            None => store::remove(&node.root, TRIAL),
+        };
+    }
+}
+
+/// The config that a trial of `config` would go back to.
+fn before(node: &Node, config: &str) -> Result<String, Finding> {
+    let nothing =
+        |object: &str, message: &str| Err(Finding::error(Code::NO_SUCH_CONFIG, object, "", message));
+    let current = store::current(&node.root)?.and_then(|config| config.metadata.name);
+    match current {
+        Some(current) if current == config => nothing(
+            &format!("MachineConfig/{config}"),
+            "is on the node already, so there is nothing to go back to",
+        ),
+        Some(current) if store::kept(&node.root, &current).is_ok() => Ok(current),
+        Some(_) | None => nothing("confirmation", "there is no config on this node to go back to"),
     }
 }
 
@@ -173,25 +205,37 @@ pub fn verdict(root: &Root) -> Option<Verdict> {
     serde_json::from_slice(&bytes).ok()
 }
 
-/// Waits for the verdict on the trial that was just armed.
-pub fn wait(node: &Node) -> Exit {
+/// Waits for the verdict on the trial of `config` that was just armed.
+pub fn wait(node: &Node, config: &str) -> Exit {
     message("waiting for the checks …\n");
+    let not_confirmed = |reason: String| {
+        let finding = Finding::error(Code::NOT_CONFIRMED, format!("MachineConfig/{config}"), "", reason);
+        refuse(unplaced([finding]), Exit::Failed)
+    };
     loop {
-        if let Some(verdict) = verdict(&node.root) {
-            let Verdict {
-                config,
-                confirmed,
-                reason,
-                ..
-            } = verdict;
-            if confirmed {
+        // The verdict is written before the trial ends, so it must be looked for after it.
+        let goes_on = trial(&node.root).is_some_and(|trial| trial.config == config);
+        let verdict = verdict(&node.root).filter(|verdict| verdict.config == config);
+        match verdict {
+            Some(verdict) if verdict.confirmed => {
                 message(&format!("{config}: confirmed\n"));
                 return Exit::Done;
             }
-            let finding = Finding::error(Code::NOT_CONFIRMED, format!("MachineConfig/{config}"), "", reason);
-            return crate::cli::answer::refuse(crate::cli::answer::unplaced([finding]), Exit::Failed);
+            Some(verdict) => return not_confirmed(verdict.reason),
+            None if !goes_on => return not_confirmed("the trial was ended by another change".to_owned()),
+            None => thread::sleep(PAUSE),
         }
-        thread::sleep(PAUSE);
+    }
+}
+
+/// Ends a trial of another config than `config`, which has come in its place.
+///
+/// # Errors
+/// When the record cannot be removed.
+pub fn supersede(root: &Root, config: &str) -> Result<(), Finding> {
+    match trial(root) {
+        Some(trial) if trial.config != config => store_failed(store::remove(root, TRIAL)),
+        Some(_) | None => Ok(()),
     }
 }
 
@@ -227,12 +271,12 @@ pub fn keep_watch(node: &Node) -> Result<(), Vec<Finding>> {
             continue;
         }
         let begun = *begun.get_or_insert_with(Instant::now);
-        match failing(node, &trial) {
-            None => return settle(node, &trial, true, String::new()).map_err(one),
+        match failing(node, &trial, begun) {
+            None if stays(node, &trial).map_err(one)? => return Ok(()),
             Some(reason) if begun.elapsed() >= Duration::from_secs(trial.within) => {
-                return go_back(node, &trial, reason);
+                go_back(node, &trial, reason)?;
             }
-            Some(_) => thread::sleep(PAUSE),
+            None | Some(_) => thread::sleep(PAUSE),
         }
     }
     Ok(())
@@ -244,27 +288,75 @@ fn is_effective(node: &Node, trial: &Trial) -> Result<bool, Finding> {
         return Ok(false);
     }
     if recover::is_due(&node.root) {
-        let _lock = match node.lock("confirm") {
-            Ok(lock) => lock,
-            Err(finding) if finding.code == Code::LOCKED => return Ok(false),
-            Err(finding) => return Err(finding),
+        let Some(_lock) = lock(node)? else {
+            return Ok(false);
         };
         recover::recover(&node.root, &node.acts(), &node.machine_id)?;
     }
-    let current = store::current(&node.root)?.and_then(|config| config.metadata.name);
-    if current.as_deref() != Some(&trial.config) {
-        // Whoever armed it holds no lock between arming and changing; a moment later it does.
+    if !has(node, &trial.config)? {
+        end_futile(node)?;
         return Ok(false);
     }
     Ok(reboot::due(node)?.is_none())
 }
 
-/// The first check that fails, in words.
-fn failing(node: &Node, trial: &Trial) -> Option<String> {
+/// The lock of the node; `None` when somebody else is at work.
+fn lock(node: &Node) -> Result<Option<Lock<'_>>, Finding> {
+    match node.lock("confirm") {
+        Ok(lock) => Ok(Some(lock)),
+        Err(finding) if finding.code == Code::LOCKED => Ok(None),
+        Err(finding) => Err(finding),
+    }
+}
+
+/// Lets the config on trial stay. False when somebody is at work, or has brought another one meanwhile.
+fn stays(node: &Node, trial: &Trial) -> Result<bool, Finding> {
+    let Some(_lock) = lock(node)? else {
+        return Ok(false);
+    };
+    if !goes_on(node, trial)? {
+        return Ok(false);
+    }
+    settle(node, trial, true, String::new())?;
+    Ok(true)
+}
+
+/// Whether a trial is still the one under way, and its config on the node.
+fn goes_on(node: &Node, of: &Trial) -> Result<bool, Finding> {
+    let same = trial(&node.root).is_some_and(|trial| trial.config == of.config);
+    Ok(same && has(node, &of.config)?)
+}
+
+/// Whether `config` is the current one.
+fn has(node: &Node, config: &str) -> Result<bool, Finding> {
+    let current = store::current(&node.root)?.and_then(|config| config.metadata.name);
+    Ok(current.as_deref() == Some(config))
+}
+
+/// Ends a trial whose change never came. Whoever arms one holds the lock until its change is made, so under the lock that is known.
+fn end_futile(node: &Node) -> Result<(), Finding> {
+    let Some(_lock) = lock(node)? else {
+        return Ok(());
+    };
+    match trial(&node.root) {
+        Some(trial) if !recover::is_due(&node.root) && !has(node, &trial.config)? => {
+            store_failed(store::remove(&node.root, TRIAL))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// What is left to a check of the time that all of them share.
+fn left(within: Duration, elapsed: Duration) -> Duration {
+    within.saturating_sub(elapsed).max(LEAST)
+}
+
+/// The first check that fails, in words. All of them share the time that began with `begun`.
+fn failing(node: &Node, trial: &Trial, begun: Instant) -> Option<String> {
     trial.checks.iter().find_map(|check| {
         // One that hangs must not hold up the verdict.
         let bounds = Bounds {
-            deadline: Duration::from_secs(trial.within),
+            deadline: left(Duration::from_secs(trial.within), begun.elapsed()),
             ..Bounds::default()
         };
         let ran = node
@@ -282,7 +374,7 @@ fn failing(node: &Node, trial: &Trial) -> Option<String> {
     })
 }
 
-/// Brings the node back to the config before.
+/// Brings the node back to the config before, if the one on trial is still there.
 ///
 /// # Errors
 /// What keeps it from being brought there.
@@ -290,6 +382,10 @@ pub fn go_back(node: &Node, trial: &Trial, reason: String) -> Result<(), Vec<Fin
     let one = |finding| vec![finding];
     let config = store::kept(&node.root, &trial.before).map_err(one)?;
     let lock = node.lock("going back, not confirmed").map_err(one)?;
+    // Somebody may have brought another one before the lock was to be had.
+    if !goes_on(node, trial).map_err(one)? {
+        return Ok(());
+    }
     let policy = trial.policy.policy();
     let wanted = Wanted {
         config,
@@ -362,6 +458,19 @@ fn span(text: &str) -> Result<Duration, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn checks_share_one_deadline_and_each_has_a_second_at_least() {
+        let within = Duration::from_secs(30);
+        for (elapsed, expected) in [(0, 30), (10, 20), (29, 1), (30, 1), (500, 1)] {
+            assert_eq!(
+                left(within, Duration::from_secs(elapsed)),
+                Duration::from_secs(expected),
+                "after {elapsed} s"
+            );
+        }
+        assert_eq!(left(within, Duration::from_millis(29_900)), LEAST);
+    }
 
     #[test]
     fn times_are_written_as_people_write_them() {

@@ -19,7 +19,7 @@ use crate::node::Node;
 use crate::prospect::Prospect;
 use crate::recover::{Recovered, is_due, recover};
 use crate::store::{self, RebootDue};
-use crate::{install, reboot};
+use crate::{confirm, install, reboot};
 
 /// Version of the JSON form of [`Report`], raised when a reader of an older one could misread it.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -51,6 +51,9 @@ pub struct Report {
     pub ending: Ending,
     /// Whether nothing was done on purpose.
     pub dry_run: bool,
+    /// What became of a change that was cut off before, for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recovered: Option<String>,
     /// Paths that were written, removed or linked.
     pub changed: usize,
     /// Actions that were carried out, in order.
@@ -90,7 +93,8 @@ pub enum Ending {
 /// What keeps the node or the config from being read; nothing was touched then. A refusal by the plan or by the disk is an
 /// ending like others.
 pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
-    recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| vec![finding])?;
+    let recovered = recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| vec![finding])?;
+    let recovered = recovered_text(&recovered);
     reboot::settle(node).map_err(|finding| vec![finding])?;
     let now = Timestamp::now();
     let Wanted {
@@ -103,7 +107,12 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
     let prospect = Prospect::of(node, config, policy, diffs, only.as_ref())?;
     let transaction = match prospect.transaction(node, purpose, now) {
         Ok(transaction) => transaction,
-        Err(errors) => return Ok(report(node, prospect, Ending::Refused, errors)),
+        Err(errors) => {
+            return Ok(Report {
+                recovered,
+                ..report(node, prospect, Ending::Refused, errors)
+            });
+        }
     };
     let mut warnings = transaction.warnings.clone();
     warnings.extend(provide_recovery(node));
@@ -114,8 +123,28 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
         let outcome = undisturbed(node, || execute(&node.root, &node.acts(), &transaction));
         told(node, prospect, outcome, changed)
     };
+    if report.ending == Ending::Applied {
+        warnings.extend(end_trial(node, purpose, &report.config));
+    }
     report.warnings.extend(warnings);
-    Ok(report)
+    Ok(Report { recovered, ..report })
+}
+
+/// Ends the trial of another config than the one that is on the node now. One that is not confirmed has its verdict written first, by
+/// who goes back.
+fn end_trial(node: &Node, purpose: Purpose, config: &str) -> Option<Finding> {
+    match purpose {
+        Purpose::NotConfirmed => None,
+        Purpose::Apply | Purpose::Rollback => {
+            let failed = confirm::supersede(&node.root, config).err()?;
+            Some(Finding::warning(
+                failed.code,
+                failed.object,
+                failed.field,
+                failed.message,
+            ))
+        }
+    }
 }
 
 /// Sees to it that a change which is cut off is taken up at boot. Without that it is taken up by the next command.
@@ -216,6 +245,7 @@ fn report(node: &Node, prospect: Prospect, ending: Ending, errors: Vec<Finding>)
         config: prospect.plan.to.clone(),
         ending,
         dry_run: false,
+        recovered: None,
         changed: 0,
         acted: Vec::new(),
         left: Vec::new(),
@@ -243,6 +273,17 @@ fn undisturbed<T>(node: &Node, work: impl FnOnce() -> T) -> T {
         let _ = before.thread_set_mask();
     }
     result
+}
+
+impl Report {
+    /// With what the caller itself recovered before.
+    #[must_use]
+    pub fn after(self, recovered: &Recovered) -> Self {
+        Self {
+            recovered: recovered_text(recovered).or(self.recovered),
+            ..self
+        }
+    }
 }
 
 /// What [`recover`] did, for people.

@@ -17,6 +17,8 @@ const UNITS: &str = "/etc/systemd/system";
 const RECOVER: &str = "machine-config-recover.service";
 /// Goes back to the config before unless the new one is confirmed.
 pub const CONFIRM: &str = "machine-config-confirm.service";
+/// What is being put in place, beside its place, until it is whole.
+const UNBORN: &str = ".machine-config.new";
 /// Longest program that is copied, in bytes.
 const MAX_PROGRAM: u64 = 256 << 20;
 
@@ -34,7 +36,8 @@ const ALL: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// Installs the copy and its units, and has systemd read them. Does nothing when they are there.
+/// Installs the copy and its units, and has systemd read them. Does nothing when they are there. The
+/// caller holds the node's lock.
 ///
 /// # Errors
 /// What the file system or systemd says, in words.
@@ -99,9 +102,8 @@ fn put(root: &Root, writer: &mut Writer<'_>, path: &str, bytes: &[u8], mode: u32
     }
     let parent = path.parent().unwrap_or(Path::new("/"));
     provide(root, writer, parent)?;
-    let mut unborn = parent.join(".machine-config.new").into_os_string();
-    unborn.push(format!("-{}", std::process::id()));
-    let unborn = Path::new(&unborn);
+    // One name will do, since the caller holds the lock; what a process that was cut off has left is removed.
+    let unborn = &parent.join(UNBORN);
     crate::change::gone(writer.remove(unborn))?;
     writer.create(
         unborn,

@@ -83,6 +83,13 @@ pub enum Event {
     Committed,
     /// Every change is in place and durable.
     Published,
+    /// An action is about to be carried out. Not durable: it only helps to put services back as they were.
+    Acting {
+        /// Which.
+        action: Action,
+        /// Whether its unit ran before; unknown for what is about no unit, and when systemd did not say.
+        was_active: Option<bool>,
+    },
     /// An action was carried out, and its end was good.
     Acted {
         /// Which.
@@ -281,7 +288,7 @@ impl Journal {
             phase = match event {
                 Event::Committed => Phase::Committed,
                 Event::Published => Phase::Published,
-                Event::Acted { .. } => phase,
+                Event::Acting { .. } | Event::Acted { .. } => phase,
                 Event::Undoing { .. } => Phase::Undoing,
                 Event::Closed { .. } => Phase::Closed,
             };
@@ -301,6 +308,25 @@ impl Journal {
         self.events
             .iter()
             .any(|event| matches!(event, Event::Acted { action: done } if done == action))
+    }
+
+    /// The actions that were begun, each once and in order, with what is known of whether its unit ran before the first attempt.
+    #[must_use]
+    pub fn begun(&self) -> Vec<(&Action, Option<bool>)> {
+        let mut begun: Vec<(&Action, Option<bool>)> = Vec::new();
+        for event in &self.events {
+            let (action, was_active) = match event {
+                Event::Acting { action, was_active } => (action, *was_active),
+                Event::Acted { action } => (action, None),
+                Event::Committed | Event::Published | Event::Undoing { .. } | Event::Closed { .. } => {
+                    continue;
+                }
+            };
+            if !begun.iter().any(|(known, _)| *known == action) {
+                begun.push((action, was_active));
+            }
+        }
+        begun
     }
 
     /// Why it is being undone, if it is.
@@ -384,7 +410,7 @@ fn checksum(text: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use machineconfig::plan::Disruption;
     use machineconfig::plan::{Drain, Images};
 
@@ -426,7 +452,7 @@ mod tests {
     }
 
     /// The text of a journal with these events.
-    fn text(events: &[Event]) -> Vec<u8> {
+    pub(crate) fn text(events: &[Event]) -> Vec<u8> {
         events
             .iter()
             .fold(line(&begin()), |text, event| [text, line(event)].concat())
@@ -437,11 +463,15 @@ mod tests {
         let undoing = Event::Undoing {
             error: "no\nroom".to_owned(),
         };
-        let cases: [(&[Event], Phase); 4] = [
+        let cases: [(&[Event], Phase); 5] = [
             (&[], Phase::Staging),
             (&[Event::Committed], Phase::Committed),
             (&[Event::Committed, Event::Published], Phase::Published),
             (&[Event::Committed, undoing.clone()], Phase::Undoing),
+            (
+                &[Event::Committed, Event::Published, acting("a.service", None)],
+                Phase::Published,
+            ),
         ];
         for (events, phase) in cases {
             let journal = Journal::parse(&text(events)).unwrap();
@@ -450,6 +480,40 @@ mod tests {
                 (phase, events, &begin())
             );
         }
+    }
+
+    fn acting(service: &str, was_active: Option<bool>) -> Event {
+        Event::Acting {
+            action: restart(service),
+            was_active,
+        }
+    }
+
+    fn restart(service: &str) -> Action {
+        Action::Restart {
+            service: service.to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_is_known_of_a_unit_is_from_before_the_first_attempt() {
+        let events = [
+            Event::Committed,
+            Event::Published,
+            acting("a.service", Some(true)),
+            Event::Acted {
+                action: restart("a.service"),
+            },
+            acting("b.service", Some(true)),
+            acting("b.service", Some(false)),
+            // Of a journal that does not say.
+            Event::Acted {
+                action: restart("c.service"),
+            },
+        ];
+        let journal = Journal::parse(&text(&events)).unwrap();
+        let (a, b, c) = (restart("a.service"), restart("b.service"), restart("c.service"));
+        assert_eq!(journal.begun(), [(&a, Some(true)), (&b, Some(true)), (&c, None)]);
     }
 
     #[test]

@@ -172,9 +172,15 @@ impl Node {
             ));
         }
         Lock::acquire(&self.root, who).map_err(|error| {
+            let of_source = |source: &io::Error| match source.kind() {
+                // EACCES and EPERM: a root that is somebody else's.
+                io::ErrorKind::PermissionDenied => Code::NOT_ROOT,
+                _ => Code::RECORD_FAILED,
+            };
             let code = match &error {
                 LockError::Held(_) => Code::LOCKED,
-                LockError::Unusable(_) | LockError::Failed(_) => Code::RECORD_FAILED,
+                LockError::Unusable(source) => of_source(source),
+                LockError::Failed(failed) => of_source(&failed.source),
             };
             Finding::error(code, self.path.to_string_lossy(), "", crate::apply::chain(&error))
         })

@@ -11,20 +11,22 @@ use crate::cli::answer::{Form, refuse, styles};
 use crate::cli::{Exit, print};
 use crate::host::Root;
 use crate::observe::{Enablement, OnDisk, observe};
-use crate::source;
+use crate::source::{self, Source};
+use crate::store;
 
 /// Hold the disk of a node against a config and tell every mismatch
 ///
 /// Compares files, units, drop-ins, enablement and SSH keys. Nothing is written, and nothing outside the root is read:
-/// a symbolic link that leads out of it is reported and not followed.
+/// a symbolic link that leads out of it is reported and not followed. Only looks: a change that was cut off is not taken up, and what it
+/// left is told as drift; `recover`, `apply` and `rollback` take it up first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Directory that is the root of the node
     #[arg(long, value_name = "DIR", default_value = "/")]
     root: PathBuf,
-    /// Rendered MachineConfig or Ignition config, as YAML or JSON; `-` for standard input
+    /// Rendered MachineConfig or Ignition config, as YAML or JSON; `-` for standard input [default: the current config of the node]
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    config: Option<PathBuf>,
     /// Form of the report
     #[arg(short, long, value_name = "FORM", default_value = "text")]
     output: Form,
@@ -33,12 +35,21 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { root, config, output } = self;
-        let source = source::read(&config).and_then(|source| Ok((source.expectation()?, source.name)));
-        let ((expectation, name), node) = match (source, Root::open(&root)) {
+        let node = Root::open(&root).map_err(|error| {
+            let message = format!("cannot be opened as a directory: {error}");
+            vec![unreadable(&root, &message)]
+        });
+        let source = match (&config, &node) {
+            (Some(path), _) => source::read(path),
+            (None, Ok(node)) => current(node, &root),
+            // That there is no root is told already.
+            (None, Err(_)) => Err(Vec::new()),
+        };
+        let source = source.and_then(|source| Ok((source.expectation()?, source.name)));
+        let ((expectation, name), node) = match (source, node) {
             (Ok(source), Ok(node)) => (source, node),
             (source, node) => {
-                let no_root = |error| unreadable(&root, &format!("cannot be opened as a directory: {error}"));
-                let findings = source.err().into_iter().flatten().chain(node.err().map(no_root));
+                let findings = source.err().into_iter().chain(node.err()).flatten();
                 return Ok(refuse(findings, Exit::Failed));
             }
         };
@@ -69,6 +80,28 @@ pub fn verify(
         expectation,
         &observe(root, expectation, enablement)?,
     ))
+}
+
+/// The config that the node has.
+fn current(node: &Root, root: &Path) -> Result<Source, Vec<Located>> {
+    let one = |finding| {
+        vec![Located {
+            place: Place::file(root.to_string_lossy()),
+            finding,
+        }]
+    };
+    match store::current(node).map_err(one)? {
+        Some(config) => {
+            let text = serde_json::to_string(&config).expect("all keys of a config are strings");
+            source::parse(store::CURRENT, &text)
+        }
+        None => Err(one(Finding::error(
+            Code::CURRENT_UNREADABLE,
+            store::CURRENT,
+            "",
+            "this node has no config of ours; name one with --config",
+        ))),
+    }
 }
 
 fn unreadable(root: &Path, message: &str) -> Located {

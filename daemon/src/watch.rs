@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anstyle::Style;
 use anyhow::Context;
-use crds::manifest;
+use crds::{MachineConfig, manifest};
 use machineconfig::drift::policy::DriftPolicy;
 use machineconfig::drift::report::{line, mismatch};
 use machineconfig::finding::{Located, Place};
@@ -22,7 +22,7 @@ use crate::host::Root;
 use crate::journal::Purpose;
 use crate::monitor::{Config, Event, Monitor, Options, Reaction, Watched, table};
 use crate::node::Node;
-use crate::{rules, source, store};
+use crate::{recover, rules, source, store};
 
 /// This program, whatever has become of its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -31,8 +31,8 @@ const TURN: Duration = Duration::from_mins(1);
 
 /// Watch the disk of a node and tell when it stops being what its config says
 ///
-/// Runs until it is ended. Writes nothing; while the config is being applied it waits. Follows the node's config when
-/// it is replaced.
+/// Runs until it is ended. Writes nothing but what the drift policy wants repaired; while the config is being applied it waits.
+/// Follows the node's config when it is replaced.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Directory that is the root of the node
@@ -119,27 +119,30 @@ fn mend(
     policy: &Policy,
     paths: &BTreeSet<PathBuf>,
 ) -> anyhow::Result<()> {
-    let told = |findings: Vec<Finding>| {
-        let texts: Vec<_> = findings
-            .iter()
-            .map(|finding| format!("{} {}: {}", finding.code, finding.object, finding.message))
-            .collect();
-        anyhow::anyhow!("{}", texts.join("; "))
-    };
-    let node = Node::open(directory).map_err(|finding| told(vec![finding]))?;
+    let node = Node::open(directory).map_err(|finding| told(&[finding]))?;
     let config = match config {
         Some(path) => {
             source::read(path)
-                .map_err(|located| told(located.into_iter().map(|located| located.finding).collect()))?
+                .map_err(|located| {
+                    told(
+                        &located
+                            .into_iter()
+                            .map(|located| located.finding)
+                            .collect::<Vec<_>>(),
+                    )
+                })?
                 .config
         }
         None => store::current(&node.root)
-            .map_err(|finding| told(vec![finding]))?
+            .map_err(|finding| told(&[finding]))?
             .context("this node has no config of ours")?,
     };
     let lock = node
         .lock("watch, repairing")
-        .map_err(|finding| told(vec![finding]))?;
+        .map_err(|finding| told(&[finding]))?;
+    // What was cut off may yet change which config is the current one.
+    recover::recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| told(&[finding]))?;
+    same_config(&node, &config)?;
     let wanted = Wanted {
         config,
         policy,
@@ -147,11 +150,33 @@ fn mend(
         diffs: None,
         only: Some(paths.clone()),
     };
-    let report = converge(&node, &lock, wanted).map_err(told)?;
+    let report = converge(&node, &lock, wanted).map_err(|findings| told(&findings))?;
     match report.ending {
         Ending::Applied | Ending::Unchanged => Ok(()),
-        Ending::Refused | Ending::Undone | Ending::Stuck => Err(told(report.errors)),
+        Ending::Refused | Ending::Undone | Ending::Stuck => Err(told(&report.errors)),
     }
+}
+
+/// Refuses to mend a node that has another config than the one that is watched: a few paths of it would be recorded as all of it.
+fn same_config(node: &Node, watched: &MachineConfig) -> anyhow::Result<()> {
+    let name = |config: &MachineConfig| config.metadata.name.clone().unwrap_or_default();
+    let watched = name(watched);
+    let current = store::current(&node.root).map_err(|finding| told(&[finding]))?;
+    let has = match current.as_ref().map(name) {
+        Some(current) if current == watched => return Ok(()),
+        Some(current) => current,
+        None => "no config of ours".to_owned(),
+    };
+    anyhow::bail!("the node has {has}, and {watched} is watched")
+}
+
+/// Findings as one error.
+fn told(findings: &[Finding]) -> anyhow::Error {
+    let texts: Vec<_> = findings
+        .iter()
+        .map(|finding| format!("{} {}: {}", finding.code, finding.object, finding.message))
+        .collect();
+    anyhow::anyhow!("{}", texts.join("; "))
 }
 
 /// Lets a monitor run until there is nobody to tell.
@@ -305,5 +330,51 @@ impl ReadConfig {
             }
             Err(findings) => Ok(refuse(findings)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_with_another_config_than_the_watched_one_is_not_mended() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |path: &str| directory.path().join(path);
+        let write = |path: &str, text: &str| {
+            fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+            fs::write(at(path), text).unwrap();
+        };
+        let config = |name: &str| {
+            serde_json::json!({
+                "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig", "metadata": {"name": name},
+                "spec": {"config": {
+                    "ignition": {"version": "3.4.0"},
+                    "storage": {"files": [{"path": "/etc/a", "mode": 420, "overwrite": true, "contents": {"source": "data:,wanted"}}]},
+                }},
+            })
+            .to_string()
+        };
+        write("etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+        write("etc/group", "root:x:0:\n");
+        write("etc/a", "drifted");
+        write("watched.json", &config("rendered-b"));
+        let paths: BTreeSet<PathBuf> = [PathBuf::from("/etc/a")].into();
+        let watched = at("watched.json");
+        let mend = || mend(directory.path(), Some(&watched), &Policy::default(), &paths);
+        for (current, has) in [(None, "no config of ours"), (Some("rendered-a"), "rendered-a")] {
+            if let Some(current) = current {
+                write(store::CURRENT.trim_start_matches('/'), &config(current));
+            }
+            let refused = mend().unwrap_err().to_string();
+            assert!(
+                refused.contains(&format!("the node has {has}, and rendered-b is watched")),
+                "{refused}"
+            );
+            assert_eq!(fs::read_to_string(at("etc/a")).unwrap(), "drifted");
+        }
+        write(store::CURRENT.trim_start_matches('/'), &config("rendered-b"));
+        mend().unwrap();
+        assert_eq!(fs::read_to_string(at("etc/a")).unwrap(), "wanted");
     }
 }

@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use crds::MachineConfig;
 use machineconfig::finding::Located;
 use machineconfig::redact::Limits;
-use machineconfig::{Code, Policy, plan};
+use machineconfig::{Code, Finding, Policy, plan};
+use serde::Serialize;
 
 use super::answer::{Form, about, refuse, styles, unplaced};
 use super::{Exit, fetch, message, print};
 use crate::confirm::Confirmation;
-use crate::converge::{Ending, Report, Wanted, converge, foresee};
+use crate::converge::{Ending, Report, SCHEMA_VERSION, Wanted, converge, foresee};
 use crate::journal::Purpose;
 use crate::node::Node;
 use crate::source::{self, Source};
@@ -27,7 +28,7 @@ pub(crate) struct Apply {
     #[command(flatten)]
     target: Target,
     /// Say what would be done, and do nothing
-    #[arg(long)]
+    #[arg(long, conflicts_with = "confirm_within")]
     dry_run: bool,
     /// Reboot when the plan needs it
     #[arg(long, conflicts_with = "dry_run")]
@@ -37,6 +38,8 @@ pub(crate) struct Apply {
 }
 
 /// Say what applying a config to this node would do
+///
+/// Only looks: a change that was cut off is told, and not taken up; `recover`, `apply` and `rollback` do that first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Plan {
     #[command(flatten)]
@@ -100,11 +103,11 @@ enum Mode {
 fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
     let (config, policy) = match read(target) {
         Ok(read) => read,
-        Err(findings) => return Ok(refuse(findings, Exit::Refused)),
+        Err(findings) => return refused(findings, target.output),
     };
     let node = match Node::open(&target.root) {
         Ok(node) => node,
-        Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Refused)),
+        Err(finding) => return refused(unplaced([finding]), target.output),
     };
     let wanted = Wanted {
         config,
@@ -121,12 +124,12 @@ fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
     };
     let (report, after) = match done {
         Ok(done) => done,
-        Err(findings) => return Ok(refuse(unplaced(findings), Exit::Refused)),
+        Err(findings) => return refused(unplaced(findings), target.output),
     };
     let exit = show(&report, target.output)?;
     Ok(match after {
         Some((reboot, armed)) if matches!(exit, Exit::Done | Exit::RebootDue) => {
-            finish(&node, exit, reboot, armed)
+            finish(&node, &report.config, exit, reboot, armed)
         }
         Some(_) | None => exit,
     })
@@ -173,7 +176,7 @@ fn change(
     node: &Node,
     wanted: Wanted<'_>,
     confirmation: &Confirmation,
-) -> Result<(Report, bool), Vec<machineconfig::Finding>> {
+) -> Result<(Report, bool), Vec<Finding>> {
     let name = wanted.config.metadata.name.clone().unwrap_or_default();
     let lock = node
         .lock(&format!("apply {name}"))
@@ -181,24 +184,62 @@ fn change(
     let armed = confirmation
         .arm(node, &name, wanted.policy)
         .map_err(|finding| vec![finding])?;
-    let report = converge(node, &lock, wanted)?;
-    let changed = report.ending == Ending::Applied;
-    if !changed {
-        confirmation.disarm(node);
+    let done = converge(node, &lock, wanted);
+    let changed = done.as_ref().is_ok_and(|report| report.ending == Ending::Applied);
+    if let Some(armed) = armed.as_ref().filter(|_| !changed) {
+        armed.disarm(node);
     }
-    Ok((report, armed && changed))
+    let report = done?;
+    Ok(match armed {
+        Some(armed) => (report.after(&armed.recovered), changed),
+        None => (report, false),
+    })
 }
 
 /// What comes after a change: the reboot, and the wait for a confirmation.
-fn finish(node: &Node, exit: Exit, reboot: bool, armed: bool) -> Exit {
+fn finish(node: &Node, config: &str, exit: Exit, reboot: bool, armed: bool) -> Exit {
     match exit {
         Exit::RebootDue if reboot => match reboot::request(node) {
             Ok(()) => exit,
             Err(finding) => refuse(unplaced([finding]), Exit::Failed),
         },
-        Exit::Done if armed => crate::confirm::wait(node),
+        Exit::Done if armed => crate::confirm::wait(node, config),
         _ => exit,
     }
+}
+
+/// The JSON form of a command that ended before there was a report.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal {
+    schema_version: u32,
+    ending: Ending,
+    errors: Vec<Finding>,
+}
+
+/// Tells why there is no report, and says how the command is to end: a node that is stuck between two configs has not refused.
+pub(crate) fn refused(findings: impl IntoIterator<Item = Located>, output: Form) -> anyhow::Result<Exit> {
+    let findings: Vec<Located> = findings.into_iter().collect();
+    let errors: Vec<Finding> = findings.iter().map(|located| located.finding.clone()).collect();
+    let stuck = errors.iter().any(|finding| finding.code == Code::APPLY_STUCK);
+    let (ending, exit) = if stuck {
+        (Ending::Stuck, Exit::Failed)
+    } else {
+        (Ending::Refused, Exit::Refused)
+    };
+    refuse(findings, exit);
+    match output {
+        Form::Text => {}
+        Form::Json => {
+            let refusal = Refusal {
+                schema_version: SCHEMA_VERSION,
+                ending,
+                errors,
+            };
+            print(&(serde_json::to_string_pretty(&refusal)? + "\n"))?;
+        }
+    }
+    Ok(exit)
 }
 
 /// Prints a report, and says how the command is to end.
@@ -246,6 +287,9 @@ fn text(report: &Report) -> String {
     };
     let name = &report.config;
     let mut say = |line: String| text.push_str(&(line + "\n"));
+    if let Some(recovered) = &report.recovered {
+        say(format!("before that: {recovered}"));
+    }
     match (report.ending, report.dry_run) {
         (Ending::Unchanged, _) => say(format!("{name}: nothing to do, the node is so already")),
         (Ending::Applied, true) => say(format!(

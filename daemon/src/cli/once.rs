@@ -104,7 +104,7 @@ impl Start {
             .and_then(|source| once(&root_mount, source).map_err(|findings| unplaced(findings).collect()));
         let (node, report) = match done {
             Ok(done) => done,
-            Err(findings) => return Ok(refuse(findings, Exit::Refused)),
+            Err(findings) => return apply::refused(findings, Form::Text),
         };
         let exit = apply::show(&report, Form::Text)?;
         if exit == Exit::RebootDue && !skip_reboot {

@@ -21,6 +21,8 @@ use crate::{reboot, rules};
 const LISTED: usize = 5;
 
 /// Say which config this node has, what was done last, and what is due
+///
+/// Only looks: a change that was cut off is told, and not taken up; `recover`, `apply` and `rollback` do that first.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
     /// Directory that is the root of the node
@@ -172,7 +174,11 @@ fn state(node: &Node) -> State {
 fn line(journal: &Journal) -> Line {
     let acted = journal.events.iter().filter_map(|event| match event {
         Event::Acted { action } => Some(action.to_string()),
-        Event::Committed | Event::Published | Event::Undoing { .. } | Event::Closed { .. } => None,
+        Event::Committed
+        | Event::Published
+        | Event::Acting { .. }
+        | Event::Undoing { .. }
+        | Event::Closed { .. } => None,
     });
     Line {
         id: journal.begin.id.clone(),
@@ -284,15 +290,15 @@ impl Rollback {
         } = self;
         let policy = match rules::read(policy.as_deref()) {
             Ok(policy) => policy,
-            Err(findings) => return Ok(refuse(findings, Exit::Refused)),
+            Err(findings) => return apply::refused(findings, output),
         };
         let node = match Node::open(&root) {
             Ok(node) => node,
-            Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Refused)),
+            Err(finding) => return apply::refused(unplaced([finding]), output),
         };
         let report = match back(&node, to.as_deref(), &policy) {
             Ok(report) => report,
-            Err(findings) => return Ok(refuse(unplaced(findings), Exit::Refused)),
+            Err(findings) => return apply::refused(unplaced(findings), output),
         };
         let exit = apply::show(&report, output)?;
         if reboot && exit == Exit::RebootDue {
@@ -309,23 +315,20 @@ fn back(node: &Node, to: Option<&str>, policy: &Policy) -> Result<crate::converg
     let one = |finding| vec![finding];
     let lock = node.lock("rollback").map_err(one)?;
     // What was cut off may yet change which config is the current one.
-    recover(&node.root, &node.acts(), &node.machine_id).map_err(one)?;
+    let recovered = recover(&node.root, &node.acts(), &node.machine_id).map_err(one)?;
     let name = match to {
         Some(name) => name.to_owned(),
         None => before(node).map_err(one)?,
     };
     let config = store::kept(&node.root, &name).map_err(one)?;
-    converge(
-        node,
-        &lock,
-        Wanted {
-            config,
-            policy,
-            purpose: Purpose::Rollback,
-            diffs: None,
-            only: None,
-        },
-    )
+    let wanted = Wanted {
+        config,
+        policy,
+        purpose: Purpose::Rollback,
+        diffs: None,
+        only: None,
+    };
+    Ok(converge(node, &lock, wanted)?.after(&recovered))
 }
 
 /// The config before the current one.

@@ -10,7 +10,7 @@ mod logind;
 mod proxy;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::os::unix::net::UnixStream;
 use std::path::Path;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::node::Root;
 
 /// Runs the daemon on a root.
-fn daemon(root: &Root, arguments: &[&str]) -> Output {
+pub(crate) fn daemon(root: &Root, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
         .args(arguments)
         .arg("--root")
@@ -17,16 +17,16 @@ fn daemon(root: &Root, arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-fn code(output: &Output) -> i32 {
+pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
 
-fn all(output: &Output) -> String {
+pub(crate) fn all(output: &Output) -> String {
     String::from_utf8_lossy(&[output.stdout.as_slice(), &output.stderr].concat()).into_owned()
 }
 
 /// A config in a file of the root's own.
-fn config(root: &Root, name: &str, ignition: &Value) -> String {
+pub(crate) fn config(root: &Root, name: &str, ignition: &Value) -> String {
     let object = json!({"apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig", "metadata": {"name": name}, "spec": {"config": ignition}});
     root.write(&format!("/tmp/{name}.json"), object.to_string());
     root.path(&format!("/tmp/{name}.json"))
@@ -35,7 +35,7 @@ fn config(root: &Root, name: &str, ignition: &Value) -> String {
         .to_owned()
 }
 
-fn one_file(path: &str, text: &str) -> Value {
+pub(crate) fn one_file(path: &str, text: &str) -> Value {
     json!({"ignition": {"version": "3.4.0"}, "storage": {"files": [crate::file(path, text)]}})
 }
 
@@ -94,6 +94,140 @@ fn what_is_wrong_with_a_config_is_told_before_anything_is_touched() {
     assert_eq!(code(&output), 4, "{}", all(&output));
     fs::remove_dir_all(root.path("/tmp")).unwrap();
     assert_eq!(root.tree(), before);
+}
+
+#[test]
+fn an_early_refusal_is_one_object_too() {
+    let root = Root::new();
+    let good = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    let bad = config(&root, "rendered-b", &one_file("relative", "x"));
+    let trial = ["--confirm-within", "1m", "--check", "true"];
+    let cases: [(Vec<&str>, &str); 4] = [
+        (vec!["apply", "--config", &bad], "MC1106"),
+        (vec!["plan", "--config", &bad], "MC1106"),
+        (vec!["rollback"], "MC7024"),
+        ([&["apply", "--config", &good][..], &trial].concat(), "MC7024"),
+    ];
+    for (mut arguments, expected) in cases {
+        arguments.extend(["-o", "json"]);
+        let output = daemon(&root, &arguments);
+        assert_eq!(code(&output), 4, "{arguments:?}: {}", all(&output));
+        let refusal: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(refusal["schemaVersion"], 1, "{refusal}");
+        assert_eq!(refusal["ending"], "refused", "{refusal}");
+        assert_eq!(refusal["errors"][0]["code"], expected, "{refusal}");
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(told.contains(expected), "{arguments:?}: {told}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
+        .args(["plan", "-o", "json", "--config", &good, "--root", "/nowhere"])
+        .output()
+        .unwrap();
+    let refusal: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((code(&output), &refusal["ending"]), (4, &json!("refused")));
+}
+
+/// A root whose change to `rendered-b` was cut off after it was committed.
+fn cut_off() -> (Root, String) {
+    let root = Root::new();
+    let a = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    let b = config(&root, "rendered-b", &one_file("/etc/a", "two"));
+    daemon(&root, &["apply", "--config", &a]);
+    daemon(&root, &["apply", "--config", &b]);
+    // The journal as it was before the transaction was closed.
+    let history = root.path("/var/lib/machine-config/history");
+    let last = fs::read_dir(&history)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .max()
+        .unwrap();
+    let text = fs::read_to_string(&last).unwrap();
+    let open: Vec<_> = text.lines().take(2).collect();
+    root.write("/var/lib/machine-config/journal", open.join("\n") + "\n");
+    (root, a)
+}
+
+#[test]
+fn what_was_taken_up_first_is_part_of_the_report() {
+    let (root, a) = cut_off();
+    let output = daemon(&root, &["apply", "--config", &a, "-o", "json"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        report["recovered"]
+            .as_str()
+            .is_some_and(|text| text.contains("rendered-b")),
+        "{report}"
+    );
+    for command in [&["apply", "--config", a.as_str()][..], &["rollback"]] {
+        let (root, _) = cut_off();
+        fs::copy(&a, root.path("/tmp/rendered-a.json")).unwrap();
+        let told = all(&daemon(&root, command));
+        assert!(
+            told.contains("before that: finished the change to rendered-b"),
+            "{told}"
+        );
+        let told = all(&daemon(&root, command));
+        assert!(!told.contains("before that"), "{told}");
+    }
+}
+
+#[test]
+fn a_node_that_is_stuck_has_not_refused() {
+    let (root, a) = cut_off();
+    // As if it had been cut off while it staged, and something that cannot be removed lay where it did.
+    let journal = root.read("/var/lib/machine-config/journal");
+    let first = journal.lines().next().unwrap();
+    root.write("/var/lib/machine-config/journal", format!("{first}\n"));
+    let begin: Value = serde_json::from_str(&first[first.find('{').unwrap()..]).unwrap();
+    let aside = begin["changes"][0]["aside"].as_str().unwrap();
+    root.write(&format!("{aside}/in/the/way"), "x");
+    for arguments in [
+        &["apply", "--config", a.as_str(), "-o", "json"][..],
+        &["rollback", "-o", "json"],
+    ] {
+        let output = daemon(&root, arguments);
+        assert_eq!(code(&output), 1, "{}", all(&output));
+        let refusal: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(refusal["ending"], "stuck", "{refusal}");
+        assert_eq!(refusal["errors"][0]["code"], "MC7021", "{refusal}");
+    }
+}
+
+#[test]
+fn without_a_config_the_disk_is_held_against_that_of_the_node() {
+    let root = Root::new();
+    let output = daemon(&root, &["verify"]);
+    assert!(
+        code(&output) == 1 && all(&output).contains("MC7008"),
+        "{}",
+        all(&output)
+    );
+    let a = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    daemon(&root, &["apply", "--config", &a]);
+    let output = daemon(&root, &["verify"]);
+    assert_eq!(code(&output), 0, "{}", all(&output));
+    root.write("/etc/a", "drifted");
+    let output = daemon(&root, &["verify"]);
+    assert!(
+        code(&output) == 2 && all(&output).contains("/etc/a") && all(&output).contains("rendered-a"),
+        "{}",
+        all(&output)
+    );
+}
+
+#[test]
+fn who_only_looks_says_so() {
+    for command in ["status", "plan", "verify"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        let help = all(&output);
+        assert!(
+            help.contains("Only looks") && help.contains("not taken up"),
+            "{help}"
+        );
+    }
 }
 
 #[test]
@@ -160,6 +294,8 @@ fn a_trial_needs_a_node_that_runs_and_a_config_to_go_back_to() {
         all(&output)
     );
     assert_eq!(root.tree(), before);
+    let output = daemon(&root, &[&trial[..], &["--dry-run"]].concat());
+    assert_eq!(code(&output), 1, "a dry run is no trial: {}", all(&output));
     for wrong in ["1x", "0s", "2d", "soon"] {
         let output = daemon(
             &root,
@@ -278,21 +414,7 @@ fn a_config_comes_once_with_the_flags_of_the_reference() {
 
 #[test]
 fn a_change_that_was_cut_off_is_told_by_who_only_looks_and_taken_up_by_who_changes() {
-    let root = Root::new();
-    let a = config(&root, "rendered-a", &one_file("/etc/a", "one"));
-    let b = config(&root, "rendered-b", &one_file("/etc/a", "two"));
-    daemon(&root, &["apply", "--config", &a]);
-    daemon(&root, &["apply", "--config", &b]);
-    // The journal as it was before the transaction was closed.
-    let history = root.path("/var/lib/machine-config/history");
-    let last = fs::read_dir(&history)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .max()
-        .unwrap();
-    let text = fs::read_to_string(&last).unwrap();
-    let open: Vec<_> = text.lines().take(2).collect();
-    root.write("/var/lib/machine-config/journal", open.join("\n") + "\n");
+    let (root, a) = cut_off();
     let told = all(&daemon(&root, &["plan", "--config", &a]));
     assert!(told.contains("MC7028"), "{told}");
     let told = all(&daemon(&root, &["status"]));

@@ -11,6 +11,7 @@ mod mounts;
 mod node;
 mod pairs;
 mod refusals;
+mod trial;
 mod unprivileged;
 
 use std::io;
@@ -238,7 +239,7 @@ fn a_change_takes_six_flushes_however_many_files_it_has() {
             .collect();
         // As the command does, before it changes anything.
         let armed = Confirmation::default().arm(&node, name, &machineconfig::Policy::default());
-        assert!(!armed.unwrap());
+        assert!(armed.unwrap().is_none());
         let report = apply_to(&node, &files(name, &paths), Purpose::Apply).unwrap();
         assert!(report.changed >= count, "{report:?}");
         assert_eq!(flushes.0.load(Ordering::Relaxed), 6, "{name}");

@@ -50,6 +50,29 @@ fn give(root: &Root) {
 }
 
 #[test]
+fn a_root_of_somebody_else_is_told_as_that() {
+    let root = Root::new();
+    // Of the one who runs this test, or of root when the user steps down.
+    let of_root = geteuid().is_root();
+    if !of_root {
+        std::fs::set_permissions(
+            root.path("/run"),
+            std::os::unix::fs::PermissionsExt::from_mode(0o555),
+        )
+        .unwrap();
+    }
+    std::fs::set_permissions(
+        root.directory.path(),
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    unprivileged(|| {
+        let refused = root.node().lock("test").unwrap_err();
+        assert_eq!(refused.code, machineconfig::Code::NOT_ROOT, "{refused}");
+    });
+}
+
+#[test]
 fn a_user_applies_mends_and_goes_back_in_a_tree_of_his() {
     let root = Root::new();
     give(&root);

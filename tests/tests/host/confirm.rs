@@ -115,3 +115,80 @@ fn whoever_waits_may_be_killed() -> Result<()> {
     })?;
     Ok(())
 }
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn whoever_waits_is_told_that_another_change_ended_the_trial() -> Result<()> {
+    let host = host("superseded")?;
+    let mut argv = vec![
+        "/usr/local/bin/machine-config-daemon",
+        "apply",
+        "--policy",
+        "/root/policy.yaml",
+    ];
+    argv.extend(["--confirm-within", "1h", "--check", "false", "--config"]);
+    argv.push("/root/quiet.json");
+    let _waiting = host.machine.spawn(&argv, &host.log)?;
+    wait_for("the trial", REBOOT, || {
+        let status = host.status()?;
+        let armed = status["trial"]["config"] == "rendered-quiet" && status["current"] == "rendered-quiet";
+        Ok((armed && status["atWork"].is_null()).then_some(()))
+    })?;
+    // One that is refused changes nothing about it.
+    host.config("wrong", &files(&[file("/etc/quiet", "a directory is there")]))?;
+    host.expect(&["apply", "--config", "/root/wrong.json"], 4)?;
+    ensure!(host.status()?["trial"]["config"] == "rendered-quiet");
+    host.config("other", &files(&[file("/etc/quiet/a", "three")]))?;
+    host.expect(
+        &[
+            "apply",
+            "--policy",
+            "/root/policy.yaml",
+            "--config",
+            "/root/other.json",
+        ],
+        0,
+    )?;
+    wait_for("the end of the wait", REBOOT, || {
+        let told = fs::read_to_string(&host.log)?;
+        Ok(told.contains("ended by another change").then_some(()))
+    })?;
+    let status = host.status()?;
+    ensure!(
+        status["trial"].is_null() && status["verdict"].is_null() && status["current"] == "rendered-other",
+        "{status}"
+    );
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn a_trial_whose_change_is_refused_leaves_none() -> Result<()> {
+    let host = host("refused")?;
+    host.config("wrong", &files(&[file("/etc/quiet", "a directory is there")]))?;
+    host.expect(&on_trial("/root/wrong.json", "true"), 4)?;
+    let status = host.status()?;
+    ensure!(
+        status["trial"].is_null() && status["current"] == "rendered-first",
+        "{status}"
+    );
+    // The config that is there already cannot be on trial.
+    let ran = host.expect(&on_trial("/root/first.json", "true"), 4)?;
+    ensure!(ran.stderr.contains("is on the node already"), "{}", ran.all());
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs root and a machine image"]
+fn checks_that_hang_share_one_deadline() -> Result<()> {
+    let host = host("hanging")?;
+    let mut arguments = on_trial("/root/quiet.json", "sleep 2");
+    arguments.extend(["--check", "sleep 600", "--check", "sleep 600"]);
+    let begun = std::time::Instant::now();
+    let ran = host.expect(&arguments, 1)?;
+    ensure!(ran.stderr.contains("sleep 600"), "{}", ran.all());
+    // Three seconds for all of them, and a minute for a machine that is busy.
+    ensure!(begun.elapsed().as_secs() < 63, "it took {:?}", begun.elapsed());
+    ensure!(host.read("/etc/quiet/a")? == "one", "it did not go back");
+    Ok(())
+}

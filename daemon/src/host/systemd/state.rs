@@ -118,7 +118,7 @@ impl ActiveState {
     }
 
     /// Whether verbs that only touch units that run would touch it.
-    pub(super) fn is_up(&self) -> bool {
+    pub(crate) fn is_up(&self) -> bool {
         match self {
             Self::Active | Self::Reloading | Self::Activating | Self::Other(_) => true,
             Self::Inactive | Self::Failed | Self::Deactivating => false,

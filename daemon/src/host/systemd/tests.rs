@@ -1,4 +1,4 @@
-mod fake;
+pub(crate) mod fake;
 
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;

@@ -23,7 +23,7 @@ use zbus::{Connection, Guid, ObjectPath, OwnedObjectPath, fdo, interface};
 use crate::host::systemd::{Limits, Systemd};
 
 /// Short enough for tests, long enough for a busy machine.
-pub(super) const LIMITS: Limits = Limits {
+pub(crate) const LIMITS: Limits = Limits {
     connect: Duration::from_secs(20),
     call: Duration::from_secs(20),
     reload: Duration::from_secs(20),
@@ -33,7 +33,7 @@ pub(super) const LIMITS: Limits = Limits {
 
 /// What becomes of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Job {
+pub(crate) enum Job {
     /// It ends with this result, after the request is answered.
     Ends(&'static str),
     /// It has ended with this result before the request is answered.
@@ -54,15 +54,15 @@ pub(super) enum Job {
 
 /// A unit at one moment; whoever looks at it moves it on.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) active: &'static str,
-    pub(super) sub: &'static str,
-    pub(super) result: &'static str,
-    pub(super) status: i32,
-    pub(super) restarts: u32,
+pub(crate) struct Moment {
+    pub(crate) active: &'static str,
+    pub(crate) sub: &'static str,
+    pub(crate) result: &'static str,
+    pub(crate) status: i32,
+    pub(crate) restarts: u32,
 }
 
-pub(super) const RUNNING: Moment = Moment {
+pub(crate) const RUNNING: Moment = Moment {
     active: "active",
     sub: "running",
     result: "success",
@@ -70,7 +70,7 @@ pub(super) const RUNNING: Moment = Moment {
     restarts: 0,
 };
 
-pub(super) const FAILED: Moment = Moment {
+pub(crate) const FAILED: Moment = Moment {
     active: "failed",
     sub: "failed",
     result: "exit-code",
@@ -80,14 +80,14 @@ pub(super) const FAILED: Moment = Moment {
 
 /// What the fake does, and what it was asked.
 #[derive(Debug)]
-pub(super) struct Script {
-    pub(super) job: Job,
+pub(crate) struct Script {
+    pub(crate) job: Job,
     /// The moments of the unit; the last one stays.
-    pub(super) moments: VecDeque<Moment>,
-    pub(super) file_state: Option<&'static str>,
-    pub(super) with_logind: bool,
-    pub(super) with_flags: bool,
-    pub(super) calls: Vec<String>,
+    pub(crate) moments: VecDeque<Moment>,
+    pub(crate) file_state: Option<&'static str>,
+    pub(crate) with_logind: bool,
+    pub(crate) with_flags: bool,
+    pub(crate) calls: Vec<String>,
 }
 
 impl Default for Script {
@@ -106,7 +106,7 @@ impl Default for Script {
 type Shared = Arc<Mutex<Script>>;
 
 /// The fake, in a thread of its own until it is dropped.
-pub(super) struct Fake {
+pub(crate) struct Fake {
     script: Shared,
     lock: Arc<Mutex<Option<UnixStream>>>,
     stop: Option<oneshot::Sender<()>>,
@@ -121,11 +121,11 @@ struct Login(Shared, Arc<Mutex<Option<UnixStream>>>);
 // === impl Fake ===
 
 impl Fake {
-    pub(super) fn start(script: Script) -> (Self, Systemd) {
+    pub(crate) fn start(script: Script) -> (Self, Systemd) {
         Self::start_with(script, LIMITS)
     }
 
-    pub(super) fn start_with(script: Script, limits: Limits) -> (Self, Systemd) {
+    pub(crate) fn start_with(script: Script, limits: Limits) -> (Self, Systemd) {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let target = Builder::unix_stream(theirs).server(Guid::generate()).p2p();
         let (fake, _) = Self::serve(script, target);
@@ -134,7 +134,7 @@ impl Fake {
     }
 
     /// Joins the bus at a socket, and returns once it is there.
-    pub(super) fn join(script: Script, socket: &Path) -> Self {
+    pub(crate) fn join(script: Script, socket: &Path) -> Self {
         let target = Builder::address(format!("unix:path={}", socket.display()).as_str())
             .name("org.freedesktop.systemd1")
             .name("org.freedesktop.login1");
@@ -174,23 +174,23 @@ impl Fake {
     }
 
     /// What was asked, in order, without the looks at units.
-    pub(super) fn calls(&self) -> Vec<String> {
+    pub(crate) fn calls(&self) -> Vec<String> {
         self.script.lock().unwrap().calls.clone()
     }
 
-    pub(super) fn script(&self) -> MutexGuard<'_, Script> {
+    pub(crate) fn script(&self) -> MutexGuard<'_, Script> {
         self.script.lock().unwrap()
     }
 
     /// Returns once the inhibitor that was taken last is released.
-    pub(super) fn wait_for_release(&self) {
+    pub(crate) fn wait_for_release(&self) {
         let mut lock = self.lock.lock().unwrap().take().unwrap();
         lock.set_read_timeout(Some(LIMITS.call)).unwrap();
         assert_eq!(lock.read(&mut [0]).unwrap(), 0);
     }
 
     /// Whether the inhibitor that was taken last is held.
-    pub(super) fn is_inhibited(&self) -> bool {
+    pub(crate) fn is_inhibited(&self) -> bool {
         let lock = self.lock.lock().unwrap();
         let lock = lock.as_ref().unwrap();
         lock.set_nonblocking(true).unwrap();
