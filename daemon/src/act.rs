@@ -442,6 +442,39 @@ mod tests {
     }
 
     #[test]
+    fn what_ran_before_is_noted_before_it_is_touched() {
+        let (a, b) = (restart("a.service"), reload("b.service"));
+        for (moment, was_active) in [(RUNNING, Some(true)), (IDLE, Some(false))] {
+            let events = [Event::Committed];
+            let mut journal = journal(&[a.clone(), b.clone(), Action::Reboot], &events);
+            journal.begin.plan.actions.remove(0);
+            let (left, _, _) = on(with(moment, Some("enabled")), |acts| {
+                let mut writer = crate::host::Writer::new(acts.root);
+                crate::apply::provide_state(acts.root, &mut writer).unwrap();
+                let path = Path::new(crate::journal::JOURNAL);
+                writer
+                    .create(path, &text(&events), &crate::host::Traits::default())
+                    .unwrap();
+                let left = crate::apply::settle(acts, &mut journal, &mut writer);
+                // What is on the disk says the same.
+                let read = Journal::read(acts.root).unwrap().unwrap();
+                assert_eq!(read.events, journal.events);
+                left
+            });
+            assert_eq!(left, Ok(vec![Action::Reboot]));
+            let expected = [
+                Event::Committed,
+                Event::Published,
+                acting(&a, was_active),
+                Event::Acted { action: a.clone() },
+                acting(&b, was_active),
+                Event::Acted { action: b.clone() },
+            ];
+            assert_eq!(journal.events, expected);
+        }
+    }
+
+    #[test]
     fn a_unit_that_went_with_the_change_is_stopped_if_it_runs() {
         let a = restart("a.service");
         let events = [Event::Committed, Event::Published, acting(&a, Some(true))];
