@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use crds::MachineConfig;
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use machineconfig::redact::Limits;
 use machineconfig::{Code, Finding, Layout, Policy, RenderedConfig, drift};
 
 use crate::first::FirstLook;
+use crate::host::Root;
 use crate::node::Node;
 use crate::observe::{OnDisk, observe};
 use crate::store::{self, RebootDue};
@@ -51,14 +53,18 @@ impl Prospect {
         diffs: Option<Limits>,
         only: Option<&BTreeSet<PathBuf>>,
     ) -> Result<Self, Vec<Finding>> {
-        let desired = parsed(&config)?;
-        let current = store::current(&node.root).map_err(|finding| vec![finding])?;
+        // Each may be tens of megabytes to parse, and neither needs the other.
+        let (desired, current) = thread::scope(|scope| {
+            let current = scope.spawn(|| current(&node.root));
+            (
+                parsed(&config),
+                current.join().expect("reading a config does not panic"),
+            )
+        });
+        let (desired, current) = (desired?, current?);
         let first = current.is_none();
         // Without a record the disk is held against what it is to be: what is so already, Ignition has made so.
-        let base = match &current {
-            Some(current) => parsed(current)?,
-            None => desired.clone(),
-        };
+        let base = current.unwrap_or_else(|| desired.clone());
         readable(&desired)?;
         let current = Layout::of(&base.ignition);
         let mut found = as_found(node, base, only)?;
@@ -140,6 +146,12 @@ impl Prospect {
             requested: None,
         }))
     }
+}
+
+/// The config that is on record, if one is.
+fn current(root: &Root) -> Result<Option<RenderedConfig>, Vec<Finding>> {
+    let current = store::current(root).map_err(|finding| vec![finding])?;
+    current.map(|current| parsed(&current)).transpose()
 }
 
 /// What the disk says, as a config.

@@ -428,7 +428,7 @@ fn a_host_without_systemd_is_told_with_both_sockets() {
 #[test]
 fn a_socket_that_says_nothing_or_nonsense_is_an_error_in_time() {
     let limits = Limits {
-        connect: Duration::from_millis(200),
+        connect: Duration::from_secs(1),
         ..LIMITS
     };
     let (ours, silent) = UnixStream::pair().unwrap();
