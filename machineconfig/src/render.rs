@@ -33,7 +33,7 @@ pub use defaults::Defaults;
 
 use fields::Fields;
 use input::Input;
-use outcome::Merged;
+use outcome::{Merged, Merging};
 
 /// The largest rendered MachineConfig, as JSON, in bytes: what etcd takes by default (MCO render 2.8).
 pub const MAX_SIZE: usize = 1_572_864;
@@ -157,16 +157,24 @@ fn assemble(
             "the pool selects no MachineConfig",
         ));
     }
+    // Stable: each half stays sorted by name.
+    by_name.sort_by_key(|config| !input::is_worker(config));
     let mut inputs = Vec::with_capacity(by_name.len());
+    let mut told = Vec::new();
+    let mut merging = Merging::default();
+    // One after the other from its text to what is merged, while the processor still has it at hand.
     for config in by_name {
-        let input = Input::read(config, &mut findings);
-        findings.extend(input.generated_by_other(&defaults.controller_hash));
-        judge.add(strict::findings(&input), &mut findings);
+        let mut said = Vec::new();
+        let mut input = Input::read(config, &mut said);
+        said.extend(input.generated_by_other(&defaults.controller_hash));
+        judge.add(strict::findings(&input), &mut said);
+        told.extend(said.into_iter().map(|finding| (input.name, finding)));
+        merging.add(&mut input);
         inputs.push(input);
     }
-    // Stable: each half stays sorted by name.
-    inputs.sort_by_key(|input| !input.is_worker());
-    let merged = outcome::merge(&mut inputs);
+    told.sort_by_key(|(name, _)| *name);
+    findings.extend(told.into_iter().map(|(_, finding)| finding));
+    let merged = merging.finish();
     findings.extend(outcome::findings(pool, &merged, defaults));
     let unusable = outcome::unusable(pool, &merged).into_iter();
     findings.extend(unusable.map(|finding| judge.judged(finding)));

@@ -43,6 +43,17 @@ pub(super) fn name(config: &MachineConfig) -> &str {
     config.metadata.name.as_deref().unwrap_or_default()
 }
 
+/// The role label of an object.
+fn role(config: &MachineConfig) -> Option<&str> {
+    let labels = config.metadata.labels.as_ref()?;
+    labels.get(annotations::ROLE).map(String::as_str)
+}
+
+/// Whether an object's role is `worker`: such come before all others in every pool.
+pub(super) fn is_worker(config: &MachineConfig) -> bool {
+    role(config) == Some("worker")
+}
+
 /// A finding for each name that several of the objects, which are sorted by name, have.
 pub(super) fn duplicates(by_name: &[&MachineConfig]) -> Vec<Finding> {
     by_name
@@ -83,21 +94,6 @@ impl<'a> Input<'a> {
         input
     }
 
-    /// Whether its role is `worker`: such come before all others in every pool.
-    pub(super) fn is_worker(&self) -> bool {
-        self.role() == Some("worker")
-    }
-
-    /// The role label.
-    fn role(&self) -> Option<&str> {
-        self.config
-            .metadata
-            .labels
-            .as_ref()?
-            .get(annotations::ROLE)
-            .map(String::as_str)
-    }
-
     /// The hash of the controller that generated it; nothing for one of a user.
     pub(super) fn generated_by(&self) -> Option<&str> {
         let annotations = self.config.metadata.annotations.as_ref()?;
@@ -116,7 +112,7 @@ impl<'a> Input<'a> {
             return false;
         };
         let is_hash = hash.len() == 32 && hash.bytes().all(|b| b.is_ascii_hexdigit());
-        self.generated_by().is_some() || (!pool.is_empty() && is_hash && self.role().is_none())
+        self.generated_by().is_some() || (!pool.is_empty() && is_hash && role(self.config).is_none())
     }
 
     /// `MachineConfig/<name>`.

@@ -1,7 +1,7 @@
 //! The MachineConfigs merged, and what only shows then (MCO render 2.5, 2.8).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ignition::{Config, Merger};
 use serde_json::Value;
@@ -31,43 +31,53 @@ pub(super) struct Merged {
     unread: BTreeSet<String>,
 }
 
-/// Merges the inputs, which are in merge order. Their parsed configs are used up.
-pub(super) fn merge(inputs: &mut [Input<'_>]) -> Merged {
-    let mut recorder = Recorder::default();
-    let mut fields = Fields::default();
-    let mut inherited_hashes = InheritedHashes::default();
-    let mut lost_compression = LostCompression::default();
-    let (mut invalid, mut unread) = (BTreeSet::new(), BTreeSet::new());
-    let mut merger = None;
-    for input in inputs {
-        recorder.next(input.name);
-        fields.add(input, &mut recorder);
-        unread.extend(input.unread_paths().map(str::to_owned));
-        invalid.extend(input.invalid.then(|| input.name.to_owned()));
+/// MachineConfigs on their way to [`Merged`], added one by one.
+#[derive(Debug, Default)]
+pub(super) struct Merging<'a> {
+    merger: Option<Merger>,
+    recorder: Recorder<'a>,
+    fields: Fields,
+    inherited_hashes: InheritedHashes,
+    lost_compression: LostCompression,
+    invalid: BTreeSet<String>,
+    unread: BTreeSet<String>,
+}
+
+impl<'a> Merging<'a> {
+    /// Adds the next input in merge order. Its parsed config is used up.
+    pub(super) fn add(&mut self, input: &mut Input<'a>) {
+        self.recorder.next(input.name);
+        self.fields.add(input, &mut self.recorder);
+        self.unread.extend(input.unread_paths().map(str::to_owned));
+        self.invalid.extend(input.invalid.then(|| input.name.to_owned()));
         let config = input.parsed.take().map(|parsed| parsed.config);
         if let Some(config) = &config {
-            recorder.config(config);
-            inherited_hashes.add(input.name, files(config));
-            lost_compression.add(input.name, files(config));
+            self.recorder.config(config);
+            self.inherited_hashes.add(input.name, files(config));
+            self.lost_compression.add(input.name, files(config));
         }
-        match (&mut merger, config) {
+        match (&mut self.merger, config) {
             // The first config is taken as it is, even when it is empty.
-            (None, config) => merger = Some(Merger::new(config.unwrap_or_default())),
+            (None, config) => self.merger = Some(Merger::new(config.unwrap_or_default())),
             (Some(merger), Some(config)) => merger.add_overriding(config),
             (Some(_), None) => {}
         }
     }
-    let mut ignition = merger.map(Merger::finish).unwrap_or_default();
-    ignition.default_overwrite();
-    ignition.drop_empty();
-    Merged {
-        ignition,
-        fields,
-        provenance: recorder.finish(),
-        inherited_hashes,
-        lost_compression,
-        invalid,
-        unread,
+
+    /// What they say together.
+    pub(super) fn finish(self) -> Merged {
+        let mut ignition = self.merger.map(Merger::finish).unwrap_or_default();
+        ignition.default_overwrite();
+        ignition.drop_empty();
+        Merged {
+            ignition,
+            fields: self.fields,
+            provenance: self.recorder.finish(),
+            inherited_hashes: self.inherited_hashes,
+            lost_compression: self.lost_compression,
+            invalid: self.invalid,
+            unread: self.unread,
+        }
     }
 }
 
@@ -243,19 +253,23 @@ pub(super) fn size_finding(
 /// Which MachineConfigs bring most of it, by the contents of their files as they are encoded.
 fn largest(ignition: &Config, provenance: &Provenance) -> String {
     const NAMED: usize = 3;
-    let files = ignition
-        .value()
-        .pointer("/storage/files")
-        .and_then(Value::as_array);
-    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut first = ("", 0);
-    for file in files.into_iter().flatten() {
+    let (mut of_files, mut first) = (HashMap::new(), ("", 0));
+    for file in files(ignition) {
         let source = file.pointer("/contents/source").and_then(Value::as_str);
-        let path = file["path"].as_str().unwrap_or_default();
-        if let Some(winner) = provenance.winner(&Part::Path(path.to_owned())) {
-            let size = source.map_or(0, str::len);
-            *sizes.entry(winner).or_default() += size;
-            first = if size > first.1 { (path, size) } else { first };
+        let (path, size) = (
+            file["path"].as_str().unwrap_or_default(),
+            source.map_or(0, str::len),
+        );
+        of_files.insert(path, size);
+        first = if size > first.1 { (path, size) } else { first };
+    }
+    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
+    // In the order of the origins: looking each of many paths up among them costs more than all the rest.
+    for (part, origin) in &provenance.origins {
+        if let Part::Path(path) = part
+            && let Some(size) = of_files.get(path.as_str())
+        {
+            *sizes.entry(&origin.winner).or_default() += size;
         }
     }
     let mut sizes: Vec<_> = sizes.into_iter().collect();

@@ -31,11 +31,11 @@ pub(super) fn advice(input: &Input<'_>) -> Vec<Finding> {
 /// The entries that a later one of the same key takes the place of.
 fn overridden(input: &Input<'_>, written: &Value, list: &str, key: &str, findings: &mut Vec<Finding>) {
     let mut seen = HashMap::new();
-    for (index, name) in names(written, list, key) {
-        let Some(before) = seen.insert(name, index) else {
+    for (index, value) in names(written, list, key) {
+        let Some(before) = seen.insert(value, index) else {
             continue;
         };
-        let message = format!("{name} is defined again in {list}[{index}], and the last one counts");
+        let message = format!("{value} is defined again in {list}[{index}], and the last one counts");
         findings.push(warning(
             input,
             Code::IGNITION_DUPLICATE,
