@@ -46,6 +46,9 @@ impl Prospect {
     ///
     /// # Errors
     /// Everything that keeps the node or the config from being read. What the plan refuses is in the plan.
+    ///
+    /// # Panics
+    /// Never: reading a config panics on nothing.
     pub fn of(
         node: &Node,
         config: MachineConfig,

@@ -1,8 +1,8 @@
 //! What a config demands, in little memory: paths and where to read what is demanded of them.
 //!
 //! Parsing a config of some megabytes takes many times its size, and an allocator keeps what it once had. So a short-lived process
-//! of the same program reads the config ([`write`]), and hands over one line per path in an anonymous file; [`Table::read`] keeps the paths, and
-//! [`Table::piece`] reads a line again when its path was touched.
+//! of the same program reads the config ([`write`]), and hands over one line per path in an anonymous file, in blocks that are compressed;
+//! [`Table::read`] keeps the paths, and [`Table::piece`] reads a line again when its path was touched.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
 use machineconfig::drift::Expectation;
 use rustix::fs::{MemfdFlags, memfd_create};
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,10 @@ use crate::host::enablement::template_of;
 
 /// Name of the sub-command that runs [`write`].
 pub(crate) const READ_CONFIG: &str = "read-config";
+/// Lines of a block: so many that what they have in common is stored once, and so few that one is found at once.
+const BLOCK: usize = 64;
+/// Longest block that is read, inflated, in bytes: as long as a config that is stored whole in each of its lines.
+const MAX_BLOCK: u64 = 512 << 20;
 /// Longest message of that process that is kept, in bytes.
 const MAX_MESSAGE: u64 = 16 << 10;
 
@@ -49,6 +56,14 @@ struct Entry {
 /// Where a line is.
 #[derive(Debug, Clone, Copy, Default)]
 struct Line {
+    block: Block,
+    /// Its number in the block.
+    number: u32,
+}
+
+/// Where a block is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Block {
     offset: u64,
     length: u32,
 }
@@ -103,31 +118,34 @@ impl Table {
         const CONTEXT: &str = "cannot read what was read of the config";
         lines.rewind().context(CONTEXT)?;
         let mut reader = BufReader::new(lines.try_clone().context(CONTEXT)?);
-        let mut text = Vec::new();
-        let mut offset = 0;
-        let mut next = |text: &mut Vec<u8>| -> anyhow::Result<Option<Line>> {
-            text.clear();
-            let length = reader.read_until(b'\n', text).context(CONTEXT)?;
-            let line = Line {
-                offset,
-                length: u32::try_from(length).context(CONTEXT)?,
-            };
-            offset += length as u64;
-            Ok((length > 0).then_some(line))
-        };
-        next(&mut text)?.context(CONTEXT)?;
-        let head: Head = serde_json::from_slice(&text).context(CONTEXT)?;
-        let unit_line = next(&mut text)?.context(CONTEXT)?;
-        let units: Expectation = serde_json::from_slice(&text).context(CONTEXT)?;
+        let (mut head, mut units) = (None::<Head>, None::<(Line, Expectation)>);
         let mut entries = Vec::new();
-        while let Some(line) = next(&mut text)? {
-            let piece: Expectation = serde_json::from_slice(&text).context(CONTEXT)?;
-            let path = piece.paths().next().context(CONTEXT)?;
-            entries.push(Entry {
-                path: path.into(),
-                line,
-            });
+        let mut offset = 0;
+        while let Some((block, text)) = next_block(&mut reader, &mut offset).context(CONTEXT)? {
+            for (number, line) in text
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .enumerate()
+            {
+                let at = Line {
+                    block,
+                    number: u32::try_from(number).context(CONTEXT)?,
+                };
+                if head.is_none() {
+                    head = Some(serde_json::from_slice(line).context(CONTEXT)?);
+                } else if units.is_none() {
+                    units = Some((at, serde_json::from_slice(line).context(CONTEXT)?));
+                } else {
+                    let piece: Expectation = serde_json::from_slice(line).context(CONTEXT)?;
+                    let path = piece.paths().next().context(CONTEXT)?;
+                    entries.push(Entry {
+                        path: path.into(),
+                        line: at,
+                    });
+                }
+            }
         }
+        let (head, (unit_line, units)) = (head.context(CONTEXT)?, units.context(CONTEXT)?);
         entries.shrink_to_fit();
         let mut names: BTreeSet<String> = units.units().into_iter().map(str::to_owned).collect();
         let mut drop_ins = Vec::new();
@@ -181,34 +199,99 @@ impl Table {
     /// What is demanded of these paths.
     pub(super) fn piece(&self, paths: &[u32]) -> anyhow::Result<Expectation> {
         let mut together = Expectation::default();
+        // Neighbours are in one block.
+        let mut last = (Block::default(), Vec::new());
         for path in paths {
-            together.add(self.at(self.entries[*path as usize].line)?);
+            let Line { block, number } = self.entries[*path as usize].line;
+            if last.0 != block {
+                last = (block, self.inflated(block)?);
+            }
+            together.add(line_of(&last.1, number)?);
         }
         Ok(together)
     }
 
     /// What is demanded of units as a whole.
     pub(super) fn of_units(&self) -> anyhow::Result<Expectation> {
-        self.at(self.unit_line)
+        let Line { block, number } = self.unit_line;
+        line_of(&self.inflated(block)?, number)
     }
 
-    fn at(&self, line: Line) -> anyhow::Result<Expectation> {
-        let mut text = vec![0; line.length as usize];
+    fn inflated(&self, block: Block) -> anyhow::Result<Vec<u8>> {
+        let mut bytes = vec![0; block.length as usize];
         self.lines
-            .read_exact_at(&mut text, line.offset)
-            .and_then(|()| Ok(serde_json::from_slice(&text)?))
-            .context("cannot read again what was read of the config")
+            .read_exact_at(&mut bytes, block.offset)
+            .and_then(|()| inflate(&bytes))
+            .context(AGAIN)
     }
+}
+
+const AGAIN: &str = "cannot read again what was read of the config";
+
+/// The line of this number in an inflated block.
+fn line_of(text: &[u8], number: u32) -> anyhow::Result<Expectation> {
+    let line = text
+        .split(|byte| *byte == b'\n')
+        .nth(number as usize)
+        .context(AGAIN)?;
+    serde_json::from_slice(line).context(AGAIN)
+}
+
+/// The next block and where it is; `None` at the end.
+fn next_block(reader: &mut impl BufRead, offset: &mut u64) -> io::Result<Option<(Block, Vec<u8>)>> {
+    if reader.fill_buf()?.is_empty() {
+        return Ok(None);
+    }
+    let mut length = [0; 4];
+    reader.read_exact(&mut length)?;
+    let length = u32::from_le_bytes(length);
+    let block = Block {
+        offset: *offset + 4,
+        length,
+    };
+    let mut bytes = vec![0; length as usize];
+    reader.read_exact(&mut bytes)?;
+    *offset = block.offset + u64::from(length);
+    Ok(Some((block, inflate(&bytes)?)))
+}
+
+fn inflate(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    DeflateDecoder::new(bytes)
+        .take(MAX_BLOCK)
+        .read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Writes what the config of this name demands as [`Table::read`] reads it.
 pub(crate) fn write(name: String, expectation: Expectation, to: &mut impl Write) -> io::Result<()> {
     let mut to = BufWriter::new(to);
-    serde_json::to_writer(&mut to, &Head { config: name })?;
-    to.write_all(b"\n")?;
+    let mut text = serde_json::to_vec(&Head { config: name })?;
+    text.push(b'\n');
+    let mut lines = 1;
     for piece in expectation.pieces() {
-        serde_json::to_writer(&mut to, &piece)?;
-        to.write_all(b"\n")?;
+        serde_json::to_writer(&mut text, &piece)?;
+        text.push(b'\n');
+        lines += 1;
+        if lines == BLOCK {
+            write_block(&mut to, &text)?;
+            text.clear();
+            lines = 0;
+        }
+    }
+    if lines > 0 {
+        write_block(&mut to, &text)?;
     }
     to.flush()
+}
+
+/// The length of the compressed text, and that.
+fn write_block(to: &mut impl Write, text: &[u8]) -> io::Result<()> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text)?;
+    let bytes = encoder.finish()?;
+    let length =
+        u32::try_from(bytes.len()).map_err(|_| io::Error::other("a block of the config is too long"))?;
+    to.write_all(&length.to_le_bytes())?;
+    to.write_all(&bytes)
 }
