@@ -213,6 +213,8 @@ fn systemd() -> Result<()> {
         "--workspace",
         "--test",
         "machine",
+        "--test",
+        "host",
         "--",
         "--ignored",
     ])?)
