@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{self, Ipv4Addr, SocketAddr};
 use std::panic;
 use std::sync::Arc;
 use std::thread;
@@ -10,7 +10,7 @@ use std::thread;
 use anyhow::Context as _;
 use machineconfig::{Code, Finding};
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -28,17 +28,17 @@ use crate::tls::{self, MinVersion, Settings, SettingsError};
 use crate::watched;
 
 /// Where metrics are told when nobody says where.
-const METRICS_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8798);
+const METRICS_DEFAULT: SocketAddr = SocketAddr::new(net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8798);
 
 /// Connections to the metrics port at a time: a few scrapers, no crowd.
 pub(crate) const METRICS_CONNECTIONS: usize = 16;
 
-/// The ports of a server, open and not yet answering.
+/// The ports of a server, open and not yet answering, and of no runtime.
 #[derive(Debug)]
 struct Ports {
-    secure: TcpListener,
-    insecure: Option<TcpListener>,
-    metrics: Option<TcpListener>,
+    secure: net::TcpListener,
+    insecure: Option<net::TcpListener>,
+    metrics: Option<net::TcpListener>,
 }
 
 /// Serves until told to stop.
@@ -56,14 +56,15 @@ pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
     let settings = tls_settings(&layout, serving)?;
     let pair = PairFiles::new(serving.cert.clone(), serving.key.clone())?;
     let acceptor = tls::acceptor(&settings, pair.pair()).map_err(|error| refused_settings(&error))?;
+    // Ports first: a port that is taken is the commonest mistake and quickly found out.
+    let ports = open_ports(serving)?;
     let loader = load(layout)?;
     let runtime = Runtime::new().context("the asynchronous runtime does not start")?;
-    let ports = runtime.block_on(async { open_ports(serving) })?;
     let app = Arc::new(App::default());
     app.metrics().log_drops(log.dropped.clone());
     reload::log_new_problems(&loader.snapshot().problems, &[]);
     let _reloader = Reloader::start(app.clone(), loader, pair, reload::INTERVAL);
-    let address = |port: &TcpListener| port.local_addr().map(tracing::field::display).ok();
+    let address = |port: &net::TcpListener| port.local_addr().map(tracing::field::display).ok();
     tracing::info!(
         secure = address(&ports.secure),
         insecure = ports.insecure.as_ref().and_then(address),
@@ -120,7 +121,7 @@ async fn serve(ports: Ports, acceptor: TlsAcceptor, app: &Arc<App>, limits: Limi
         move |peer| app.connection(peer)
     };
     listeners.spawn(listener::serve(
-        ports.secure,
+        TcpListener::from_std(ports.secure)?,
         Some(acceptor),
         shared.clone(),
         service(app),
@@ -130,7 +131,12 @@ async fn serve(ports: Ports, acceptor: TlsAcceptor, app: &Arc<App>, limits: Limi
             port = insecure.local_addr()?.port(),
             "Serving secrets over plain HTTP too"
         );
-        listeners.spawn(listener::serve(insecure, None, shared, service(app)));
+        listeners.spawn(listener::serve(
+            TcpListener::from_std(insecure)?,
+            None,
+            shared,
+            service(app),
+        ));
     }
     if let Some(metrics) = ports.metrics {
         let limits = Limits {
@@ -140,7 +146,12 @@ async fn serve(ports: Ports, acceptor: TlsAcceptor, app: &Arc<App>, limits: Limi
         // Scrapes are not counted among the connections of machines.
         let shared = Shared::new(limits, ConnectionMetrics::default(), stopped);
         let app = app.clone();
-        listeners.spawn(listener::serve(metrics, None, shared, move |_| app.scrape()));
+        listeners.spawn(listener::serve(
+            TcpListener::from_std(metrics)?,
+            None,
+            shared,
+            move |_| app.scrape(),
+        ));
     }
     tokio::select! {
         () = signalled => {}
@@ -178,9 +189,16 @@ fn limits(serving: &Serving) -> Limits {
 }
 
 /// Opens the ports that are asked for, and that of the metrics.
-fn open_ports(serving: &Serving) -> Result<Ports, Finding> {
+fn open_ports(serving: &Serving) -> anyhow::Result<Ports> {
+    // The runtime that is to serve does not run yet.
+    let opening = runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .context("no runtime to open ports with")?;
+    let _entered = opening.enter();
+    let bind = |address, port| listener::bind(address, port).and_then(TcpListener::into_std);
     let open = |flag: &str, address, port: u16| {
-        listener::bind(address, port).map_err(|error| {
+        bind(address, port).map_err(|error| {
             let message = format!("port {port} cannot be opened: {error}");
             Finding::error(Code::SERVER_LISTEN, flag, "", message)
         })
@@ -198,7 +216,7 @@ fn open_ports(serving: &Serving) -> Result<Ports, Finding> {
             address.port(),
         )?),
         // Nobody has asked for it, so it is no reason not to serve.
-        None => listener::bind(Some(METRICS_DEFAULT.ip()), METRICS_DEFAULT.port())
+        None => bind(Some(METRICS_DEFAULT.ip()), METRICS_DEFAULT.port())
             .inspect_err(|error| tracing::warn!(address = %METRICS_DEFAULT, %error, "No metrics"))
             .ok(),
     };

@@ -23,7 +23,7 @@ use pool::PoolPart;
 /// Pools that are read at most. A cluster has a handful; each takes memory for its bodies.
 const MAX_POOLS: usize = 256;
 
-/// Looks for which a pool without its file is served on: a directory that is exchanged or mounted anew is empty for a
+/// Looks for which a pool without its file is served on: a directory whose files are exchanged one by one lacks some for a
 /// moment, and a machine that comes in that moment would give up for good at a 404.
 const LOOKS_WITHOUT_FILE: u8 = 3;
 
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_directory_ends_the_pools_only_when_it_stays_empty() {
+    fn a_removed_pool_ends_after_some_looks_and_an_emptied_directory_ends_none() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = dir.path().join(name);

@@ -272,9 +272,9 @@ where
         // As the reference writes them.
         .title_case_headers(true)
         .serve_connection(TokioIo::new(io), service);
-    let guarded = watcher.watch(connection);
+    let ended = watcher.watch(connection);
     async move {
-        if let Err(error) = guarded.await {
+        if let Err(error) = ended.await {
             tracing::debug!(%error, "Connection ended early");
             shared.metrics.failed(if error.is_timeout() {
                 ConnectionFailure::HeaderTimeout

@@ -30,12 +30,12 @@ pub(super) fn advice(input: &Input<'_>) -> Vec<Finding> {
 
 /// The entries that a later one of the same key takes the place of.
 fn overridden(input: &Input<'_>, written: &Value, list: &str, key: &str, findings: &mut Vec<Finding>) {
-    let mut seen = HashMap::new();
-    for (index, value) in names(written, list, key) {
-        let Some(before) = seen.insert(value, index) else {
+    let mut places = HashMap::new();
+    for (index, entry) in names(written, list, key) {
+        let Some(before) = places.insert(entry, index) else {
             continue;
         };
-        let message = format!("{value} is defined again in {list}[{index}], and the last one counts");
+        let message = format!("{entry} is defined again in {list}[{index}], and the last one counts");
         findings.push(warning(
             input,
             Code::IGNITION_DUPLICATE,

@@ -93,7 +93,8 @@ pub(super) fn wrk(port: u16, connections: u32, time: Duration) -> Result<Load> {
         "2",
         "--latency",
         "--timeout",
-        "10s",
+        // Longer than any load: what is slow is to show in the figures.
+        "30s",
         "--connections",
         &connections.to_string(),
     ]);
