@@ -97,15 +97,9 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
     let recovered = recovered_text(&recovered);
     reboot::settle(node).map_err(|finding| vec![finding])?;
     let now = Timestamp::now();
-    let Wanted {
-        config,
-        policy,
-        purpose,
-        diffs,
-        only,
-    } = wanted;
-    let prospect = Prospect::of(node, config, policy, diffs, only.as_ref())?;
-    let transaction = match prospect.transaction(node, purpose, now) {
+    let purpose = wanted.purpose;
+    let prospect = Prospect::of(node, wanted)?;
+    let transaction = match prospect.transaction(node, now) {
         Ok(transaction) => transaction,
         Err(errors) => {
             return Ok(Report {
@@ -168,15 +162,8 @@ fn provide_recovery(node: &Node) -> Option<Finding> {
 /// As [`converge`].
 pub fn foresee(node: &Node, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
     let now = Timestamp::now();
-    let Wanted {
-        config,
-        policy,
-        purpose,
-        diffs,
-        only,
-    } = wanted;
-    let prospect = Prospect::of(node, config, policy, diffs, only.as_ref())?;
-    let (ending, errors, warnings, changed) = match prospect.transaction(node, purpose, now) {
+    let prospect = Prospect::of(node, wanted)?;
+    let (ending, errors, warnings, changed) = match prospect.transaction(node, now) {
         Ok(transaction) if transaction.is_empty() => (Ending::Unchanged, Vec::new(), transaction.warnings, 0),
         Ok(transaction) => (
             Ending::Applied,

@@ -11,11 +11,12 @@ use crds::MachineConfig;
 use jiff::Timestamp;
 use machineconfig::layout::UNIT_DIRECTORY;
 use machineconfig::plan::{Action, Facts, Plan, plan};
-use machineconfig::redact::Limits;
-use machineconfig::{Code, Finding, Layout, Policy, RenderedConfig, drift};
+use machineconfig::{Code, Finding, Layout, RenderedConfig, drift};
 
+use crate::converge::Wanted;
 use crate::first::FirstLook;
 use crate::host::Root;
+use crate::journal::Purpose;
 use crate::node::Node;
 use crate::observe::{OnDisk, observe};
 use crate::store::{self, RebootDue};
@@ -29,6 +30,8 @@ pub const NO_CONFIG: &str = "(no config yet)";
 pub struct Prospect {
     /// The config to be on the node, as it is recorded.
     pub config: MachineConfig,
+    /// What for.
+    purpose: Purpose,
     /// What is to be done.
     pub plan: Plan,
     /// Whether the node has had no config of ours so far.
@@ -49,13 +52,14 @@ impl Prospect {
     ///
     /// # Panics
     /// Never: reading a config panics on nothing.
-    pub fn of(
-        node: &Node,
-        config: MachineConfig,
-        policy: &Policy,
-        diffs: Option<Limits>,
-        only: Option<&BTreeSet<PathBuf>>,
-    ) -> Result<Self, Vec<Finding>> {
+    pub fn of(node: &Node, wanted: Wanted<'_>) -> Result<Self, Vec<Finding>> {
+        let Wanted {
+            config,
+            policy,
+            purpose,
+            diffs,
+            only,
+        } = wanted;
         // Each may be tens of megabytes to parse, and neither needs the other.
         let (desired, current) = thread::scope(|scope| {
             let current = scope.spawn(|| current(&node.root));
@@ -70,7 +74,7 @@ impl Prospect {
         let base = current.unwrap_or_else(|| desired.clone());
         readable(&desired)?;
         let current = Layout::of(&base.ignition);
-        let mut found = as_found(node, base, only)?;
+        let mut found = as_found(node, base, only.as_ref())?;
         let mut warnings = Vec::new();
         if first {
             let look = FirstLook::of(&node.root, &desired, found).map_err(|error| {
@@ -93,6 +97,7 @@ impl Prospect {
         warnings.extend(plan.warnings.clone());
         Ok(Self {
             config,
+            purpose,
             plan,
             first,
             current,
@@ -105,12 +110,7 @@ impl Prospect {
     ///
     /// # Errors
     /// The refusals of the plan, and everything on this disk that keeps it from being carried out.
-    pub fn transaction(
-        &self,
-        node: &Node,
-        purpose: crate::journal::Purpose,
-        now: Timestamp,
-    ) -> Result<Transaction, Vec<Finding>> {
+    pub fn transaction(&self, node: &Node, now: Timestamp) -> Result<Transaction, Vec<Finding>> {
         if !self.plan.refusals.is_empty() {
             return Err(self.plan.refusals.clone());
         }
@@ -122,7 +122,7 @@ impl Prospect {
             current: &self.current,
             desired: &self.desired,
             records: store::records(&node.root, &self.config, due.as_ref()),
-            purpose,
+            purpose: self.purpose,
             boot_id: &node.boot_id,
             machine_id: &node.machine_id,
             id: id(),

@@ -107,7 +107,8 @@ fn user(entry: &Value) -> WantedUser {
     }
 }
 
-fn list<'a>(config: &'a Config, pointer: &str) -> impl Iterator<Item = &'a Value> {
+/// The entries of a list of a config; none when it is absent.
+pub(crate) fn list<'a>(config: &'a Config, pointer: &str) -> impl Iterator<Item = &'a Value> {
     config
         .value()
         .pointer(pointer)
@@ -116,7 +117,8 @@ fn list<'a>(config: &'a Config, pointer: &str) -> impl Iterator<Item = &'a Value
         .flatten()
 }
 
-fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
+/// A text of an entry.
+pub(crate) fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
     entry.get(key)?.as_str()
 }
 

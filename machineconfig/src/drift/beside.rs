@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::compare::{diff, kind_of, remedy};
-use super::expect::{Expectation, UNIT_DIRECTORY, What};
+use super::expect::{Expectation, What};
 use super::{Drift, DriftKind, Seen};
+use crate::layout::UNIT_DIRECTORY;
 use crate::redact::Contents;
 
 /// Places that go before [`UNIT_DIRECTORY`] (systemd.unit(5)) and are written by hand or `systemctl`.

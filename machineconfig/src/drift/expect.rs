@@ -8,12 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::beside::Guard;
+use crate::layout::{UNIT_DIRECTORY, list, text};
 use crate::provenance::Part;
 use crate::wanted::{Id, WantedFile};
 use crate::{Provenance, RenderedConfig};
-
-/// Where units are written.
-pub(super) const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 
 /// The user whose SSH keys the reference writes; his file is known without asking the node (MCO daemon 3.9).
 const CORE: &str = "core";
@@ -390,17 +388,4 @@ impl Expectation {
             }
         }
     }
-}
-
-fn list<'a>(config: &'a Config, pointer: &str) -> impl Iterator<Item = &'a Value> {
-    config
-        .value()
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-}
-
-fn text<'a>(entry: &'a Value, key: &str) -> Option<&'a str> {
-    entry.get(key)?.as_str()
 }

@@ -5,12 +5,10 @@ use serde_json::Value;
 use super::context::{Context, Draft};
 use super::lists::{both, section};
 use super::step::{Aspect, Change, Step, Target};
+use crate::layout::UNIT_DIRECTORY;
 use crate::provenance::Part;
 use crate::redact::{Blob, Contents, Diff, compare};
 use crate::wanted::DEFAULT_MODE;
-
-/// Where units are written.
-pub(crate) const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 
 /// The steps of all units that differ.
 pub(super) fn steps(context: &Context<'_>) -> Vec<Step> {
