@@ -4,6 +4,7 @@
 //! asynchronous task.
 
 mod bus;
+mod direct;
 mod error;
 mod job;
 mod logind;
@@ -104,7 +105,7 @@ impl Systemd {
 
     /// Speaks to a systemd at the other end of `stream`, with no bus in between. A logind may be there too.
     pub fn over(stream: UnixStream, limits: Limits) -> Result<Self, BusError> {
-        Self::with(limits, Bus::over(stream, Peer::Systemd, limits))
+        Self::with(limits, Bus::over(stream, limits))
     }
 
     /// Has systemd read all unit files anew, and waits until it has.

@@ -81,7 +81,13 @@ fn after_a_power_cut_the_node_boots_with_the_old_config_or_the_new_one() -> Resu
                 .root()
                 .join("var/lib/machine-config/journal")
                 .exists(),
-            "nobody has taken up what was cut off"
+            "nobody has taken up what was cut off; recovery says:\n{}",
+            host.machine.succeed(&[
+                "journalctl",
+                "--no-pager",
+                "--unit",
+                "machine-config-recover.service"
+            ])?
         );
         host.expect(&["verify", "--config", &format!("/root/{text}.json")], 0)?;
         seen.insert(text == from);

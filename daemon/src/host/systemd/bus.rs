@@ -8,6 +8,7 @@ use std::time::Duration;
 use zbus::Connection;
 use zbus::connection::Builder;
 
+use super::direct::Direct;
 use super::proxy::{LoginProxy, ManagerProxy};
 use super::{BusError, Limits, Peer};
 
@@ -33,9 +34,12 @@ impl Bus {
         let connected = tokio::time::timeout(limits.connect, tokio::net::UnixStream::connect(socket)).await;
         let stream = connected
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .and_then(tokio::net::UnixStream::into_std)
             .map_err(connect)?;
-        match tokio::time::timeout(limits.connect, Self::over(stream, peer, limits)).await {
+        let builder = match peer {
+            Peer::Bus => Builder::unix_stream(stream.into_std().map_err(connect)?),
+            Peer::Systemd => Builder::socket(Direct(stream)).p2p(),
+        };
+        match tokio::time::timeout(limits.connect, Self::with(builder, peer, limits)).await {
             Ok(Err(BusError::Handshake { source, .. })) => Err(BusError::Handshake {
                 socket: socket.display().to_string(),
                 source,
@@ -46,15 +50,15 @@ impl Bus {
         }
     }
 
-    /// Speaks over a socket that is connected.
-    pub(super) async fn over(stream: UnixStream, peer: Peer, limits: Limits) -> Result<Self, BusError> {
+    /// Speaks to a systemd, and maybe a logind, that is itself at the other end of a connected socket.
+    pub(super) async fn over(stream: UnixStream, limits: Limits) -> Result<Self, BusError> {
+        Self::with(Builder::unix_stream(stream).p2p(), Peer::Systemd, limits).await
+    }
+
+    async fn with(builder: Builder<'_>, peer: Peer, limits: Limits) -> Result<Self, BusError> {
         let handshake = |source| BusError::Handshake {
             socket: "the given socket".to_owned(),
             source,
-        };
-        let builder = match peer {
-            Peer::Bus => Builder::unix_stream(stream),
-            Peer::Systemd => Builder::unix_stream(stream).p2p(),
         };
         let connection = builder.build().await.map_err(handshake)?;
         let bus = Self {
