@@ -142,6 +142,7 @@ fn stage(writer: &mut Writer<'_>, journal: &mut Journal, transaction: &Transacti
         match staged {
             Staged::Nothing => {}
             Staged::File { bytes, traits } => writer.create(&change.aside, bytes, traits)?,
+            Staged::SecondName { of } => writer.second_name(of, &change.aside)?,
             Staged::Link { target, uid, gid } => writer.link(&change.aside, target, *uid, *gid)?,
         }
     }

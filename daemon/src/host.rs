@@ -21,6 +21,6 @@ pub mod write;
 pub use command::Commands;
 pub use lock::{Holder, Lock, LockError, Standing};
 pub use os::Os;
-pub use root::{Found, OpenFile, Root, WayError};
+pub use root::{Found, Looker, OpenFile, Root, WayError};
 pub use systemd::Systemd;
 pub use write::{Op, Rename, Tap, Traits, Writer};

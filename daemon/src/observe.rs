@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::host::enablement::{State, Units};
 use crate::host::identity::Identity;
 use crate::host::preset::{self, Preset, Presets};
-use crate::host::{Found, OpenFile, Root};
+use crate::host::{Found, Looker, OpenFile, Root};
 
 /// Longest contents that are kept for a line by line comparison, in bytes. Configuration files are far shorter; of
 /// longer ones size and hash are compared.
@@ -49,6 +49,7 @@ pub fn observe(
     let (uid, _) = root.owner().context("cannot look at the root directory")?;
     let mut eyes = Observer {
         root,
+        looker: root.looker(),
         owners_count: uid == 0,
         held: 0,
     };
@@ -95,6 +96,7 @@ pub fn observe(
 
 struct Observer<'a> {
     root: &'a Root,
+    looker: Looker<'a>,
     owners_count: bool,
     /// Bytes of contents kept so far.
     held: usize,
@@ -104,7 +106,7 @@ struct Observer<'a> {
 
 impl Observer<'_> {
     fn see(&mut self, path: &Path) -> Seen {
-        let found = match self.root.look(path) {
+        let found = match self.looker.look(path) {
             Ok(found) => found,
             Err(error) => {
                 return Seen::Unreadable {

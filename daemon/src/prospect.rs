@@ -3,13 +3,13 @@
 //! [`Prospect::of`] is the entry point; it writes nothing. The plan starts from what the disk says, so that the same command
 //! brings a node to another config and mends what drifted from the one it has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use crds::MachineConfig;
 use jiff::Timestamp;
-use machineconfig::layout::UNIT_DIRECTORY;
+use machineconfig::layout::{self, UNIT_DIRECTORY, WantedUnit};
 use machineconfig::plan::{Action, Facts, Plan, plan};
 use machineconfig::{Code, Finding, Layout, RenderedConfig, drift};
 
@@ -36,10 +36,12 @@ pub struct Prospect {
     pub plan: Plan,
     /// Whether the node has had no config of ours so far.
     pub first: bool,
-    /// What the current config lays on the disk.
-    current: Layout,
-    /// What the desired config lays on it.
-    desired: Layout,
+    /// Name of the config that is on record, if one is.
+    before: Option<String>,
+    /// What the current config says of units.
+    current: BTreeMap<String, WantedUnit>,
+    /// The desired config, parsed.
+    desired: RenderedConfig,
     /// What is doubtful.
     pub warnings: Vec<Finding>,
 }
@@ -70,10 +72,11 @@ impl Prospect {
         });
         let (desired, current) = (desired?, current?);
         let first = current.is_none();
+        let before = current.as_ref().map(|current| current.name.clone());
         // Without a record the disk is held against what it is to be: what is so already, Ignition has made so.
         let base = current.unwrap_or_else(|| desired.clone());
         readable(&desired)?;
-        let current = Layout::of(&base.ignition);
+        let current = layout::units(&base.ignition);
         let mut found = as_found(node, base, only.as_ref())?;
         let mut warnings = Vec::new();
         if first {
@@ -100,8 +103,9 @@ impl Prospect {
             purpose,
             plan,
             first,
+            before,
             current,
-            desired: Layout::of(&desired.ignition),
+            desired,
             warnings,
         })
     }
@@ -115,20 +119,21 @@ impl Prospect {
             return Err(self.plan.refusals.clone());
         }
         let due = self.reboot_due(node, now).map_err(|finding| vec![finding])?;
+        let desired = Layout::of(&self.desired.ignition);
         let input = Input {
             root: &node.root,
             commands: &node.commands,
             plan: &self.plan,
             current: &self.current,
-            desired: &self.desired,
-            records: store::records(&node.root, &self.config, due.as_ref()),
+            desired: &desired,
+            records: store::records(&node.root, &self.config, self.before.as_deref(), due.as_ref()),
             purpose: self.purpose,
             boot_id: &node.boot_id,
             machine_id: &node.machine_id,
             id: id(),
             now,
         };
-        transaction::build(&input)
+        transaction::build(input)
     }
 
     /// The reboot that is due once this is done: this one's, or one that an earlier config asked for and that has not come yet.

@@ -48,15 +48,21 @@ pub fn current(root: &Root) -> Result<Option<MachineConfig>, Finding> {
     read(root, CURRENT).map_err(|message| Finding::error(Code::CURRENT_UNREADABLE, CURRENT, "", message))
 }
 
-/// A config that is kept, by name.
+/// A config that is kept, by name: the current one, or one of those before it.
 pub fn kept(root: &Root, name: &str) -> Result<MachineConfig, Finding> {
     let refuse = |message| Finding::error(Code::NO_SUCH_CONFIG, format!("MachineConfig/{name}"), "", message);
     if !names(root).unwrap_or_default().iter().any(|kept| kept == name) {
         return Err(refuse("is not kept on this node".to_owned()));
     }
+    let named = |config: &MachineConfig| config.metadata.name.as_deref() == Some(name);
     match read(root, &file(name).to_string_lossy()) {
         Ok(Some(config)) => Ok(config),
-        Ok(None) => Err(refuse("is not kept on this node".to_owned())),
+        Ok(None) => match read(root, CURRENT) {
+            Ok(current) => current
+                .filter(named)
+                .ok_or_else(|| refuse("is not kept on this node".to_owned())),
+            Err(message) => Err(refuse(message)),
+        },
         Err(message) => Err(refuse(message)),
     }
 }
@@ -73,36 +79,36 @@ pub fn reboot_due(root: &Root) -> io::Result<Option<RebootDue>> {
     Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-/// What is written when `config` becomes the current one.
+/// What is written when `config` becomes the current one, and `before` was that so far. The one before is not written again: its
+/// file gets a second name.
 #[must_use]
-pub fn records(root: &Root, config: &MachineConfig, due: Option<&RebootDue>) -> Vec<Record> {
+pub fn records(
+    root: &Root,
+    config: &MachineConfig,
+    before: Option<&str>,
+    due: Option<&RebootDue>,
+) -> Vec<Record> {
     let name = config.metadata.name.clone().unwrap_or_default();
-    let bytes = encode(config);
+    let before = before.filter(|before| *before != name);
     let mut order = names(root).unwrap_or_default();
-    order.retain(|kept| *kept != name);
-    order.insert(0, name.clone());
+    order.retain(|kept| *kept != name && Some(kept.as_str()) != before);
+    order.splice(0..0, [Some(name.as_str()), before].into_iter().flatten().map(str::to_owned));
     let dropped = order.split_off(order.len().min(KEPT));
-    let mut records = vec![Record {
-        path: file(&name),
-        bytes: Some(bytes.clone()),
-    }];
-    records.extend(dropped.iter().map(|name| Record {
-        path: file(name),
-        bytes: None,
+    // Of the current one there is the record that the reference has, too.
+    let gone = dropped.iter().chain([&name]).map(|name| Record::Gone { path: file(name) });
+    let written = |path: &str, bytes| Record::Written { path: path.into(), bytes };
+    let mut records: Vec<_> = gone.collect();
+    records.extend(before.map(|before| Record::Kept {
+        path: file(before),
+        of: CURRENT.into(),
     }));
-    records.push(Record {
-        path: ORDER.into(),
-        bytes: Some(encode(&order)),
-    });
-    records.push(Record {
-        path: REBOOT.into(),
-        bytes: due.map(encode),
-    });
+    records.push(written(ORDER, encode(&order)));
+    records.push(due.map_or_else(
+        || Record::Gone { path: REBOOT.into() },
+        |due| written(REBOOT, encode(due)),
+    ));
     // Last: it says that all the rest is done.
-    records.push(Record {
-        path: CURRENT.into(),
-        bytes: Some(bytes),
-    });
+    records.push(written(CURRENT, encode(config)));
     records
 }
 

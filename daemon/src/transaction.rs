@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use machineconfig::plan::{Plan, Target};
+use machineconfig::layout::WantedUnit;
 use machineconfig::{Code, Finding, Layout};
 
 use crate::change::{Change, NewDirectory, State};
 use crate::host::command::Commands;
 use crate::host::identity::Identity;
 use crate::host::lock::RUN;
-use crate::host::{Root, Traits};
+use crate::host::{Looker, Root, Traits};
 use crate::install;
 use crate::journal::{Begin, Purpose, STATE, VERSION};
 use crate::store::CURRENT;
@@ -33,10 +34,10 @@ pub struct Input<'a> {
     pub commands: &'a Commands,
     /// What is to be done.
     pub plan: &'a Plan,
-    /// What the current config lays on the disk.
-    pub current: &'a Layout,
+    /// What the current config says of units.
+    pub current: &'a BTreeMap<String, WantedUnit>,
     /// What the desired config lays on the disk.
-    pub desired: &'a Layout,
+    pub desired: &'a Layout<'a>,
     /// Files of our own that belong to the change: the record of the current config.
     pub records: Vec<Record>,
     /// What for.
@@ -51,13 +52,28 @@ pub struct Input<'a> {
     pub now: Timestamp,
 }
 
-/// A file of our own.
+/// A file of our own, which nobody else may read.
 #[derive(Debug, Clone)]
-pub struct Record {
-    /// Where.
-    pub path: PathBuf,
-    /// Its contents; absent removes it.
-    pub bytes: Option<Vec<u8>>,
+pub enum Record {
+    /// It is to have these contents.
+    Written {
+        /// Where.
+        path: PathBuf,
+        /// The contents.
+        bytes: Vec<u8>,
+    },
+    /// It is to be what another one is, which is then replaced.
+    Kept {
+        /// Where.
+        path: PathBuf,
+        /// The other one.
+        of: PathBuf,
+    },
+    /// It is to go.
+    Gone {
+        /// Where.
+        path: PathBuf,
+    },
 }
 
 /// A transaction, ready to be carried out.
@@ -83,6 +99,11 @@ pub enum Staged {
         /// Everything else.
         traits: Traits,
     },
+    /// A second name of a file that is there, which nobody writes to any more.
+    SecondName {
+        /// The name it has.
+        of: PathBuf,
+    },
     /// A symbolic link.
     Link {
         /// What it says.
@@ -102,6 +123,10 @@ enum Wish {
         mode: u32,
         uid: u32,
         gid: u32,
+    },
+    /// What is at another path now, for root alone.
+    SameAs {
+        path: PathBuf,
     },
     Link {
         target: PathBuf,
@@ -127,9 +152,13 @@ const COMMON: Housing = Housing {
     levels: 0,
 };
 
+/// Mode of a file that holds a config: it may hold secrets.
+const PRIVATE: u32 = 0o600;
+
 /// Collects what is wanted, step by step.
 struct Builder<'a> {
     input: &'a Input<'a>,
+    looker: Looker<'a>,
     identity: Identity,
     /// Existing files that belong to a package of the host.
     vendor: BTreeSet<String>,
@@ -144,7 +173,9 @@ struct Builder<'a> {
 ///
 /// # Errors
 /// Everything that keeps the change from being made, each with its path.
-pub fn build(input: &Input<'_>) -> Result<Transaction, Vec<Finding>> {
+pub fn build(mut input: Input<'_>) -> Result<Transaction, Vec<Finding>> {
+    let records = std::mem::take(&mut input.records);
+    let input = &input;
     let identity = Identity::read(input.root).map_err(|error| {
         vec![finding(
             Code::NODE_UNREADABLE,
@@ -154,6 +185,7 @@ pub fn build(input: &Input<'_>) -> Result<Transaction, Vec<Finding>> {
     })?;
     let mut builder = Builder {
         input,
+        looker: input.root.looker(),
         identity,
         vendor: BTreeSet::new(),
         wishes: Vec::new(),
@@ -164,16 +196,31 @@ pub fn build(input: &Input<'_>) -> Result<Transaction, Vec<Finding>> {
     builder.ask_vendor()?;
     builder.steps();
     builder.leave_ours_alone();
-    for Record { path, bytes } in &input.records {
-        let wish = bytes.clone().map_or(Wish::Absent, |bytes| Wish::File {
-            bytes,
-            mode: 0o600,
-            uid: 0,
-            gid: 0,
-        });
-        builder.wish(path.clone(), wish);
+    for record in records {
+        let (path, wish) = record.wish();
+        builder.wish(path, wish);
     }
     builder.finish()
+}
+
+// === impl Record ===
+
+impl Record {
+    fn wish(self) -> (PathBuf, Wish) {
+        match self {
+            Record::Written { path, bytes } => (
+                path,
+                Wish::File {
+                    bytes,
+                    mode: PRIVATE,
+                    uid: 0,
+                    gid: 0,
+                },
+            ),
+            Record::Kept { path, of } => (path, Wish::SameAs { path: of }),
+            Record::Gone { path } => (path, Wish::Absent),
+        }
+    }
 }
 
 // === impl Builder ===
@@ -262,15 +309,15 @@ impl Builder<'_> {
             .enumerate()
             .map(|(index, wish)| (wish.0.clone(), index))
             .collect();
-        let mut placed = place::Placed::default();
+        let mut placed = place::Placed::new(self.input.root);
         for (index, (path, wish, housing)) in wishes.into_iter().enumerate() {
             if last[&path] == index
-                && let Err(finding) = placed.add(self.input.root, &self.input.id, &path, wish, housing)
+                && let Err(finding) = placed.add(&self.input.id, &path, wish, housing)
             {
                 self.findings.push(finding);
             }
         }
-        self.findings.extend(placed.without_room(self.input.root));
+        self.findings.extend(placed.without_room());
         if !self.findings.is_empty() {
             return Err(self.findings);
         }

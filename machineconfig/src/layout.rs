@@ -14,9 +14,9 @@ pub const UNIT_DIRECTORY: &str = "/etc/systemd/system";
 
 /// What a config lays on a disk.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Layout {
+pub struct Layout<'a> {
     /// By absolute path; of a path that is declared twice the last stands, as in the reference.
-    pub files: BTreeMap<String, WantedFile>,
+    pub files: BTreeMap<String, WantedFile<'a>>,
     /// By name.
     pub units: BTreeMap<String, WantedUnit>,
     /// By name.
@@ -45,21 +45,17 @@ pub struct WantedUser {
     pub password_hash: Option<String>,
 }
 
-impl Layout {
+impl<'a> Layout<'a> {
     /// Of a config.
     #[must_use]
-    pub fn of(config: &Config) -> Self {
+    pub fn of(config: &'a Config) -> Self {
         let mut layout = Self::default();
         for entry in list(config, "/storage/files") {
             if let Some(path) = text(entry, "path") {
                 layout.files.insert(path.to_owned(), WantedFile::of(entry));
             }
         }
-        for entry in list(config, "/systemd/units") {
-            if let Some(name) = text(entry, "name") {
-                layout.units.insert(name.to_owned(), unit(entry));
-            }
-        }
+        layout.units = units(config);
         for entry in list(config, "/passwd/users") {
             if let Some(name) = text(entry, "name") {
                 layout.users.insert(name.to_owned(), user(entry));
@@ -75,6 +71,13 @@ impl WantedUnit {
     pub fn brings_file(&self) -> bool {
         self.contents.is_some() && self.mask != Some(true)
     }
+}
+
+/// What a config says of units, by name.
+#[must_use]
+pub fn units(config: &Config) -> BTreeMap<String, WantedUnit> {
+    let named = |entry| Some((text(entry, "name")?.to_owned(), unit(entry)));
+    list(config, "/systemd/units").filter_map(named).collect()
 }
 
 fn unit(entry: &Value) -> WantedUnit {

@@ -18,16 +18,37 @@ impl RenderedConfig {
     /// Parses the Ignition part without validating it: a config that is in use must be readable even when broken. A rendered
     /// config always has an Ignition part; an object without one is refused, as by the reference.
     pub fn from_machine_config(config: &MachineConfig) -> Result<Self, Invalid> {
-        let mut spec = config.spec.clone();
-        let ignition = match spec.config.take() {
-            Some(value) if !value.is_null() => Config::from_value_unvalidated(&value)?.config,
+        let ignition = match &config.spec.config {
+            Some(value) if !value.is_null() => Config::from_value_unvalidated(value)?.config,
             _ => return Err(no_config()),
         };
         Ok(Self {
             name: config.metadata.name.clone().unwrap_or_default(),
-            spec,
+            spec: without_config(&config.spec),
             ignition,
         })
+    }
+}
+
+/// A copy of all but the Ignition config, which may be tens of megabytes.
+fn without_config(spec: &MachineConfigSpec) -> MachineConfigSpec {
+    let MachineConfigSpec {
+        config: _,
+        os_image_url,
+        base_os_extensions_container_image,
+        kernel_arguments,
+        extensions,
+        fips,
+        kernel_type,
+    } = spec;
+    MachineConfigSpec {
+        config: None,
+        os_image_url: os_image_url.clone(),
+        base_os_extensions_container_image: base_os_extensions_container_image.clone(),
+        kernel_arguments: kernel_arguments.clone(),
+        extensions: extensions.clone(),
+        fips: fips.clone(),
+        kernel_type: kernel_type.clone(),
     }
 }
 

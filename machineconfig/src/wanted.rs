@@ -1,9 +1,9 @@
 //! What a config says a file is to be on disk: shared by plan and drift, so that both read a config alike (MCO daemon 3.6).
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ignition::contents::{self, ContentsError, MAX_INFLATED};
-use ignition::types;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -69,12 +69,13 @@ impl fmt::Display for WantedOwner {
     }
 }
 
-/// A file of a config.
+/// A file of a config. What it takes from the config it borrows, since that may be tens of megabytes; see
+/// [`WantedFile::into_owned`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WantedFile {
+pub struct WantedFile<'a> {
     /// Where its contents are, encoded.
-    source: Option<String>,
-    compression: Option<String>,
+    source: Option<Cow<'a, str>>,
+    compression: Option<Cow<'a, str>>,
     /// Permission bits; a mode that is no mode at all becomes `u32::MAX`, which no file has.
     pub mode: u32,
     /// Who it belongs to.
@@ -83,29 +84,40 @@ pub struct WantedFile {
     pub appends: bool,
 }
 
-impl WantedFile {
-    /// Reads an entry of `storage.files`.
-    ///
-    /// # Panics
-    ///
-    /// Never for an entry of a [`ignition::Config`]: its values fit its spec.
+impl<'a> WantedFile<'a> {
+    /// Reads an entry of `storage.files` of a [`ignition::Config`], whose values fit its spec.
     #[must_use]
-    pub fn of(entry: &Value) -> Self {
-        let file = types::File::deserialize(entry).expect("a Config holds values that fit its spec");
-        let user = file.user.unwrap_or_default();
-        let group = file.group.unwrap_or_default();
-        let contents = file.contents.unwrap_or_default();
+    pub fn of(entry: &'a Value) -> Self {
+        let text = |object: &'a str, key: &str| entry.get(object)?.get(key)?.as_str();
+        let contents = |key| text("contents", key).map(Cow::Borrowed);
+        let id = |object| {
+            let number = entry.get(object).and_then(|id| id.get("id")?.as_i64());
+            Id::of(number, text(object, "name"))
+        };
+        let mode = entry.get("mode").and_then(Value::as_i64);
+        let append = entry.get("append").and_then(Value::as_array);
         Self {
-            source: contents.source,
-            compression: contents.compression,
-            mode: file
-                .mode
-                .map_or(DEFAULT_MODE, |mode| u32::try_from(mode).unwrap_or(u32::MAX)),
+            source: contents("source"),
+            compression: contents("compression"),
+            mode: mode.map_or(DEFAULT_MODE, |mode| u32::try_from(mode).unwrap_or(u32::MAX)),
             owner: WantedOwner {
-                user: Id::of(user.id, user.name.as_deref()),
-                group: Id::of(group.id, group.name.as_deref()),
+                user: id("user"),
+                group: id("group"),
             },
-            appends: file.append.is_some_and(|append| !append.is_empty()),
+            appends: append.is_some_and(|append| !append.is_empty()),
+        }
+    }
+
+    /// The same, for longer than the config.
+    #[must_use]
+    pub fn into_owned(self) -> WantedFile<'static> {
+        let owned = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        WantedFile {
+            source: self.source.map(owned),
+            compression: self.compression.map(owned),
+            mode: self.mode,
+            owner: self.owner,
+            appends: self.appends,
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, OFlags, StatVfsMountFlags, StatxAttributes, StatxFlags};
 use rustix::io::Errno;
 
-use super::Root;
+use super::{Looker, Root};
 
 /// The file system that a directory is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,15 +52,19 @@ impl Root {
         })
     }
 
-    /// Whether what is at a path without links on its way can be replaced by another name; `None` says it can.
-    pub fn fixed(&self, path: &Path) -> io::Result<Option<Fixed>> {
+}
+
+impl Looker<'_> {
+    /// Whether what is at a path can be replaced by another name; `None` says it can.
+    pub fn fixed(&mut self, path: &Path) -> io::Result<Option<Fixed>> {
         let Some(name) = path.file_name() else {
             return Ok(Some(Fixed::MountPoint));
         };
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        let parent = self.open_plain(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
+        let Some(parent) = self.directory(path)? else {
+            return Ok(None);
+        };
         let stat = match fs::statx(
-            &parent,
+            &*parent,
             name,
             AtFlags::SYMLINK_NOFOLLOW,
             StatxFlags::BASIC_STATS | StatxFlags::MNT_ID,

@@ -4,12 +4,14 @@
 //! link that leads out is reported and not followed. [`Root::look`] is the entry point. Nothing here opens a device, a
 //! pipe or a socket, and nothing blocks.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
@@ -118,6 +120,18 @@ pub enum WayError {
     Unreadable(#[from] io::Error),
 }
 
+/// Looks at many paths, and keeps the directories of the last few open. So it is made for one piece of work and dropped: a
+/// directory that others replace in between would go on being looked into.
+#[derive(Debug)]
+pub struct Looker<'a> {
+    root: &'a Root,
+    /// What was opened last comes last.
+    open: VecDeque<(PathBuf, Rc<OwnedFd>)>,
+}
+
+/// Directories that a [`Looker`] keeps open: a path, its record elsewhere, and what is beside them.
+const KEPT_OPEN: usize = 8;
+
 /// The directory that holds a path, or why there is none.
 enum Parent {
     Here(OwnedFd),
@@ -164,20 +178,31 @@ impl Root {
         let Some(name) = path.file_name() else {
             return Ok(Found::Directory);
         };
-        let parent = match self.parent(path)? {
-            Parent::Here(parent) => parent,
-            Parent::Missing => return Ok(Found::Missing),
-            Parent::LeadsOut(exit) => return Ok(Found::LeadsOut(exit)),
-        };
-        let stat = match fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stat,
-            Err(Errno::NOENT) => return Ok(Found::Missing),
-            Err(error) => return Err(error.into()),
+        match self.parent(path)? {
+            Parent::Here(parent) => self.look_in(&parent, name, path),
+            Parent::Missing => Ok(Found::Missing),
+            Parent::LeadsOut(exit) => Ok(Found::LeadsOut(exit)),
+        }
+    }
+
+    /// For looking at many paths.
+    #[must_use]
+    pub fn looker(&self) -> Looker<'_> {
+        Looker {
+            root: self,
+            open: VecDeque::new(),
+        }
+    }
+
+    /// What `name` is in the directory of `path`.
+    fn look_in(&self, parent: &OwnedFd, name: &OsStr, path: &Path) -> io::Result<Found> {
+        let Some(stat) = stat_in(parent, name)? else {
+            return Ok(Found::Missing);
         };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => open_regular(&parent, name),
+            FileType::RegularFile => open_regular(parent, name),
             FileType::Symlink => {
-                let target = readlink(&parent, name)?;
+                let target = readlink(parent, name)?;
                 Ok(Found::Symlink {
                     target,
                     resolved: self.resolve(path)?,
@@ -206,7 +231,7 @@ impl Root {
 
     /// Whether anything is at `path`, a link at the path itself not followed.
     pub fn is_there(&self, path: &Path) -> io::Result<bool> {
-        Ok(!matches!(self.look(path)?, Found::Missing))
+        self.looker().is_there(path)
     }
 
     /// The entries of the directory at `path`, links followed, sorted by name. Empty when there is none beneath the root.
@@ -367,6 +392,15 @@ fn has_dots(path: &Path) -> bool {
         .any(|part| part == std::path::Component::ParentDir)
 }
 
+/// What the name of a directory is; `None` when it has none such.
+fn stat_in(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<Stat>> {
+    match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 fn readlink(directory: impl AsFd, name: &OsStr) -> io::Result<PathBuf> {
     let text = fs::readlinkat(directory, name, Vec::new())?;
     Ok(OsString::from_vec(text.into_bytes()).into())
@@ -389,11 +423,9 @@ fn open_regular(parent: &OwnedFd, name: &OsStr) -> io::Result<Found> {
 }
 
 fn entry_kind(directory: &OwnedFd, name: &OsStr) -> io::Result<Option<EntryKind>> {
-    let stat = match fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => stat,
-        // Gone since it was listed.
-        Err(Errno::NOENT) => return Ok(None),
-        Err(error) => return Err(error.into()),
+    // None: gone since it was listed.
+    let Some(stat) = stat_in(directory, name)? else {
+        return Ok(None);
     };
     Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
         FileType::Symlink => EntryKind::Link(readlink(directory, name)?),
@@ -428,6 +460,44 @@ fn all(call: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errn
     };
     room.truncate(length);
     Ok(room)
+}
+
+// === impl Looker ===
+
+impl Looker<'_> {
+    /// As [`Root::look`].
+    pub fn look(&mut self, path: &Path) -> io::Result<Found> {
+        match (self.directory(path)?, path.file_name()) {
+            (Some(directory), Some(name)) => self.root.look_in(&directory, name, path),
+            // Why there is none.
+            (None, _) | (_, None) => self.root.look(path),
+        }
+    }
+
+    /// As [`Root::is_there`].
+    pub fn is_there(&mut self, path: &Path) -> io::Result<bool> {
+        match (self.directory(path)?, path.file_name()) {
+            (Some(directory), Some(name)) => Ok(stat_in(&directory, name)?.is_some()),
+            (None, _) | (_, None) => Ok(!matches!(self.root.look(path)?, Found::Missing)),
+        }
+    }
+
+    /// The directory of a path, if it is there.
+    pub(super) fn directory(&mut self, path: &Path) -> io::Result<Option<Rc<OwnedFd>>> {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        if let Some((_, open)) = self.open.iter().rev().find(|(known, _)| known == parent) {
+            return Ok(Some(open.clone()));
+        }
+        let Parent::Here(opened) = self.root.parent(path)? else {
+            return Ok(None);
+        };
+        let opened = Rc::new(opened);
+        if self.open.len() == KEPT_OPEN {
+            self.open.pop_front();
+        }
+        self.open.push_back((parent.to_owned(), opened.clone()));
+        Ok(Some(opened))
+    }
 }
 
 // === impl OpenFile ===

@@ -83,6 +83,13 @@ pub enum Op<'a> {
         /// What it says.
         target: &'a Path,
     },
+    /// Gives a file a second name within one file system, where nothing was.
+    SecondName {
+        /// The name it has.
+        of: &'a Path,
+        /// The name it gets besides.
+        path: &'a Path,
+    },
     /// Renames within one file system.
     Rename {
         /// The name it has.
@@ -289,6 +296,25 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// Gives the file `of` the name `path` too, where nothing was, on one file system.
+    pub fn second_name(&mut self, of: &Path, path: &Path) -> Result<(), Failed> {
+        let of = self.spot(of, "name again")?;
+        let spot = self.spot(path, "name again")?;
+        let op = Op::SecondName {
+            of: &of.path,
+            path: &spot.path,
+        };
+        self.call(op, || {
+            fs::linkat(
+                &of.directory.handle,
+                &of.name,
+                &spot.directory.handle,
+                &spot.name,
+                AtFlags::empty(),
+            )
+        })
+    }
+
     /// Renames `from` to `to`, on one file system.
     pub fn rename(&mut self, from: &Path, to: &Path, how: Rename) -> Result<(), Failed> {
         let from = self.spot(from, "rename")?;
@@ -472,6 +498,7 @@ impl<'a> Op<'a> {
             | Op::SetMode { path, .. }
             | Op::SetAttribute { path, .. }
             | Op::Link { path, .. }
+            | Op::SecondName { path, .. }
             | Op::Rename { to: path, .. }
             | Op::Remove { path }
             | Op::SyncFile { path }
@@ -493,6 +520,7 @@ impl<'a> Op<'a> {
             Op::SetMode { .. } => "set the mode of",
             Op::SetAttribute { .. } => "set an extended attribute of",
             Op::Link { .. } => "make the link",
+            Op::SecondName { .. } => "give a second name to what becomes",
             Op::Rename { .. } => "put in place",
             Op::Remove { .. } => "remove",
             Op::SyncFile { .. } | Op::SyncDirectory { .. } | Op::SyncFileSystem { .. } => "make durable",
@@ -513,6 +541,7 @@ impl<'a> Op<'a> {
             | Op::SetMode { .. }
             | Op::SetAttribute { .. }
             | Op::Link { .. }
+            | Op::SecondName { .. }
             | Op::Rename { .. }
             | Op::Remove { .. } => false,
         }

@@ -148,8 +148,9 @@ impl Builder<'_> {
     }
 
     /// Whether it is on record what was at `path` before a config took it over.
-    fn is_known(&self, path: &str) -> bool {
-        self.is_there(&original(path)) || self.is_there(&stamp(path))
+    fn is_known(&mut self, path: &str) -> bool {
+        // Nearly always the stamp.
+        self.is_there(&stamp(path)) || self.is_there(&original(path))
     }
 
     /// Sees to it that what a package of the host has at `path` can come back. What is on record once stays so until the config lets
@@ -208,8 +209,8 @@ impl Builder<'_> {
         }
     }
 
-    pub(super) fn is_there(&self, path: &Path) -> bool {
-        self.input.root.is_there(path).unwrap_or(false)
+    pub(super) fn is_there(&mut self, path: &Path) -> bool {
+        self.looker.is_there(path).unwrap_or(false)
     }
 }
 
@@ -220,7 +221,7 @@ impl super::Input<'_> {
     }
 }
 
-fn has(layout: &machineconfig::Layout, path: &str) -> bool {
+fn has(layout: &machineconfig::Layout<'_>, path: &str) -> bool {
     let below = Path::new(path)
         .strip_prefix(UNIT_DIRECTORY)
         .ok()

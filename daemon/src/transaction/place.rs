@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 use machineconfig::{Code, Finding};
 use sha2::{Digest, Sha256};
 
-use super::{COMMON, Housing, Staged, Wish, change, finding, new_directory};
+use super::{COMMON, Housing, PRIVATE, Staged, Wish, change, finding, new_directory};
 use crate::change::{Change, NewDirectory, State};
 use crate::host::file_system::{FileSystem, Fixed};
-use crate::host::{Found, Root, Traits, WayError};
+use crate::host::{Found, Looker, Root, Traits, WayError};
 
 /// Longest name of a file, in bytes: what every file system in use allows.
 pub(super) const MAX_NAME: usize = 255;
@@ -25,8 +25,10 @@ const SPARE: u64 = 1 << 20;
 type Attributes = Vec<(String, Vec<u8>)>;
 
 /// Changes of real places.
-#[derive(Debug, Default)]
-pub(super) struct Placed {
+#[derive(Debug)]
+pub(super) struct Placed<'a> {
+    root: &'a Root,
+    looker: Looker<'a>,
     pub(super) changes: Vec<Change>,
     pub(super) staged: Vec<Staged>,
     pub(super) directories: Vec<NewDirectory>,
@@ -36,6 +38,8 @@ pub(super) struct Placed {
     places: BTreeMap<PathBuf, Option<usize>>,
     /// Directories looked at already: where they are, and on what.
     known: BTreeMap<PathBuf, Home>,
+    /// What was looked at out of turn, by place.
+    seen: BTreeMap<PathBuf, (State, Attributes)>,
 }
 
 /// What is needed of a file system.
@@ -58,11 +62,25 @@ struct Home {
     device: u64,
 }
 
-impl Placed {
+impl<'a> Placed<'a> {
+    /// None yet.
+    pub(super) fn new(root: &'a Root) -> Self {
+        Self {
+            root,
+            looker: root.looker(),
+            changes: Vec::new(),
+            staged: Vec::new(),
+            directories: Vec::new(),
+            rooms: BTreeMap::new(),
+            places: BTreeMap::new(),
+            known: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
     /// Adds what is wanted at `path`; nothing if it is so already.
     pub(super) fn add(
         &mut self,
-        root: &Root,
         id: &str,
         path: &Path,
         wish: Wish,
@@ -73,19 +91,22 @@ impl Placed {
             .file_name()
             .ok_or_else(|| finding(Code::TARGET_TYPE, shown(path), "is no path of a file"))?;
         writable(path, name)?;
-        let (wish, housing) = (wish.owned(root), housing.owned(root));
-        let home = self.home(root, parent, &wish, housing, path)?;
+        let (wish, housing) = (wish.owned(self.root), housing.owned(self.root));
+        let home = self.home(parent, &wish, housing, path)?;
         let Some(home) = home else { return Ok(()) };
         let place = home.path.join(name);
         if let Some(before) = self.places.get(&place).copied() {
             return self.again(before, path, &place, wish);
         }
-        let (old, attributes) = if home.path == home.ground {
-            now(root, path, &place)?
-        } else {
-            (State::Missing, Vec::new())
+        let (old, attributes) = match self.seen.remove(&place) {
+            Some(seen) => seen,
+            None if home.path == home.ground => now(&mut self.looker, path, &place)?,
+            None => (State::Missing, Vec::new()),
         };
-        let (new, staged) = wanted(wish, attributes);
+        let (new, staged) = match wish {
+            Wish::SameAs { path: of } => self.same_as(&of, home.device)?,
+            wish => wanted(wish, attributes),
+        };
         if old == new {
             // That nothing is to be here keeps nobody else from wanting something.
             if new != State::Missing {
@@ -113,6 +134,45 @@ impl Placed {
         self.changes.push(change(place, aside, old, new));
         self.staged.push(staged);
         Ok(())
+    }
+
+    /// The state of what is at `of`, and how a file on `device` becomes the same. It becomes the same file where that is for root
+    /// alone and the two are on one file system; else a copy that is.
+    fn same_as(&mut self, of: &Path, device: u64) -> Result<(State, Staged), Finding> {
+        let home = self.look(of.parent().unwrap_or(Path::new("/")), of)?;
+        let place = home.path.join(of.file_name().unwrap_or_default());
+        let (state, attributes) = now(&mut self.looker, of, &place)?;
+        let (uid, gid) = self.root.owner_of_new(0, 0);
+        let private = Traits {
+            mode: PRIVATE,
+            uid,
+            gid,
+            attributes: Vec::new(),
+        };
+        let shared = match &state {
+            State::Missing => (State::Missing, Staged::Nothing),
+            State::File(file)
+                if (file.mode, file.uid, file.gid) == (PRIVATE, uid, gid) && home.device == device =>
+            {
+                (state.clone(), Staged::SecondName { of: place.clone() })
+            }
+            State::File(_) | State::Link { .. } => {
+                let bytes = self
+                    .root
+                    .read(&place, ignition::contents::MAX_INFLATED as u64)
+                    .map_err(|error| finding(Code::NODE_UNREADABLE, shown(of), error.to_string()))?
+                    .unwrap_or_default();
+                (
+                    State::file(&bytes, &private),
+                    Staged::File {
+                        bytes,
+                        traits: private,
+                    },
+                )
+            }
+        };
+        self.seen.insert(place, (state, attributes));
+        Ok(shared)
     }
 
     /// A second wish for one place, by another way of writing its path: what is to be there stands against what is to go.
@@ -148,7 +208,6 @@ impl Placed {
     /// The directory of `path`; `None` when it is not there and need not be, since the path is to go.
     fn home(
         &mut self,
-        root: &Root,
         parent: &Path,
         wish: &Wish,
         housing: Housing,
@@ -156,22 +215,23 @@ impl Placed {
     ) -> Result<Option<Home>, Finding> {
         let home = match self.known.get(parent) {
             Some(home) => home.clone(),
-            None => self.look(root, parent, path)?,
+            None => self.look(parent, path)?,
         };
         if home.path != home.ground {
             if matches!(wish, Wish::Absent) {
                 return Ok(None);
             }
-            self.make(&home.path, &home.ground, housing, COMMON.owned(root));
+            self.make(&home.path, &home.ground, housing, COMMON.owned(self.root));
         }
         Ok(Some(home))
     }
 
     /// Looks at a directory for the first time.
-    fn look(&mut self, root: &Root, parent: &Path, path: &Path) -> Result<Home, Finding> {
-        let home = locate(root, parent, path)?;
+    fn look(&mut self, parent: &Path, path: &Path) -> Result<Home, Finding> {
+        let home = locate(self.root, parent, path)?;
         if let Entry::Vacant(vacant) = self.rooms.entry(home.device) {
-            let system = root
+            let system = self
+                .root
                 .file_system(&home.ground)
                 .map_err(|error| finding(Code::NODE_UNREADABLE, shown(&home.ground), error.to_string()))?;
             vacant.insert(Room {
@@ -198,10 +258,10 @@ impl Placed {
     }
 
     /// File systems that do not have the room for what is staged.
-    pub(super) fn without_room(&self, root: &Root) -> Vec<Finding> {
+    pub(super) fn without_room(&self) -> Vec<Finding> {
         // Measured again: the first look may be of before much else was written.
         let short = self.rooms.values().filter(|room| {
-            let system = root.file_system(&room.directory).unwrap_or(room.system);
+            let system = self.root.file_system(&room.directory).unwrap_or(room.system);
             room.files > 0 && (room.bytes + SPARE > system.free_bytes || room.files > system.free_files)
         });
         let tell = |room: &Room| {
@@ -297,7 +357,7 @@ fn locate(root: &Root, directory: &Path, path: &Path) -> Result<Home, Finding> {
 }
 
 /// What is at a place now, if it can be replaced, with its extended attributes.
-fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Attributes), Finding> {
+fn now(looker: &mut Looker<'_>, path: &Path, place: &Path) -> Result<(State, Attributes), Finding> {
     let unreadable = |error: std::io::Error| finding(Code::NODE_UNREADABLE, shown(path), error.to_string());
     let refuse = |what: &str| {
         Err(finding(
@@ -306,7 +366,7 @@ fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Attributes), Fi
             format!("is a {what} on this node, and a config replaces only files and links"),
         ))
     };
-    let found = root.look(place).map_err(unreadable)?;
+    let found = looker.look(place).map_err(unreadable)?;
     let (state, attributes) = match found {
         Found::Missing => return Ok((State::Missing, Vec::new())),
         Found::Directory => return refuse("directory"),
@@ -337,7 +397,7 @@ fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Attributes), Fi
             (state, attributes)
         }
     };
-    match root.fixed(place).map_err(unreadable)? {
+    match looker.fixed(place).map_err(unreadable)? {
         None => Ok((state, attributes)),
         Some(Fixed::MountPoint) => Err(finding(
             Code::TARGET_MOUNT_POINT,
@@ -355,7 +415,8 @@ fn now(root: &Root, path: &Path, place: &Path) -> Result<(State, Attributes), Fi
 /// The state that a wish means, and what is staged for it. Attributes of what is replaced are kept.
 fn wanted(wish: Wish, attributes: Attributes) -> (State, Staged) {
     match wish {
-        Wish::Absent => (State::Missing, Staged::Nothing),
+        // Only records are made so, and no two are one place.
+        Wish::Absent | Wish::SameAs { .. } => (State::Missing, Staged::Nothing),
         Wish::Link { target } => (
             State::Link {
                 target: target.clone(),

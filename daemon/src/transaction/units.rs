@@ -76,7 +76,7 @@ impl Builder<'_> {
 
     fn unit(&mut self, sides: &mut Sides<'_>, name: &str) -> Result<(), ChangeError> {
         let nothing = WantedUnit::default();
-        let old = self.input.current.units.get(name).unwrap_or(&nothing);
+        let old = self.input.current.get(name).unwrap_or(&nothing);
         let new = self.input.desired.units.get(name);
         self.unit_file(sides, name, old, new.unwrap_or(&nothing))?;
         // Links of the unit as it was would stay behind when it says now to be pulled in by something else.

@@ -116,6 +116,7 @@ impl Builder {
             Op::MakeDirectory { path, mode } => self.born(what, path, Newborn::Directory { mode }),
             Op::Create { path } => self.born(what, path, Newborn::File),
             Op::Link { path, target } => self.born(what, path, Newborn::Link { target }),
+            Op::SecondName { of, path } => self.named_again(what, of, path),
             Op::RemoveDirectory { path } | Op::Remove { path } => self.gone(what, path),
             Op::Rename { from, to, how } => self.renamed(what, from, to, how),
             Op::Append { path, bytes } => {
@@ -184,6 +185,22 @@ impl Builder {
             directory,
             name,
             holds: Some(id),
+        };
+        (Effect::Names(vec![put]), needs)
+    }
+
+    fn named_again(&self, what: &Done, of: &Path, path: &Path) -> (Effect, Vec<usize>) {
+        let file = self.there(what, of);
+        let (directory, name) = self.entry(what, path);
+        assert!(
+            self.now.named(directory, &name).is_none(),
+            "{what}: something is there"
+        );
+        let needs = self.changed(directory, &name).chain(self.way_to(path)).collect();
+        let put = Put {
+            directory,
+            name,
+            holds: Some(file),
         };
         (Effect::Names(vec![put]), needs)
     }

@@ -150,7 +150,7 @@ impl Draft {
         self.changed = true;
     }
 
-    fn file(&mut self, path: &str, wanted: &WantedFile, at: &At<'_>) -> bool {
+    fn file(&mut self, path: &str, wanted: &WantedFile<'_>, at: &At<'_>) -> bool {
         let Seen::File {
             mode,
             owner,

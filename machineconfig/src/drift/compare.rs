@@ -112,7 +112,7 @@ impl At<'_> {
         self.found.last_mut().expect("it was pushed just now")
     }
 
-    fn file(&mut self, file: &WantedFile, seen: &Seen) {
+    fn file(&mut self, file: &WantedFile<'_>, seen: &Seen) {
         if file.appends {
             self.drift(
                 DriftKind::Unsatisfiable,

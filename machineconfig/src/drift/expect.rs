@@ -57,7 +57,7 @@ pub(super) struct Demand {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum What {
     /// A file of the config.
-    File(WantedFile),
+    File(WantedFile<'static>),
     /// A unit or drop-in: 0644, root's.
     Text {
         contents: String,
@@ -262,7 +262,7 @@ impl Expectation {
         for entry in list(config, "/storage/files") {
             let Some(path) = text(entry, "path") else { continue };
             if spec2 || !NOT_LOOKED_AT.contains(&path) {
-                let what = What::File(WantedFile::of(entry));
+                let what = What::File(WantedFile::of(entry).into_owned());
                 self.demand(path.to_owned(), what, Part::Path(path.to_owned()), None, false);
             }
         }

@@ -55,7 +55,7 @@ pub(super) fn compare_all(context: &Context<'_>) -> Files {
 /// A file of one side.
 struct Version<'a> {
     entry: &'a Value,
-    file: WantedFile,
+    file: WantedFile<'a>,
     bytes: Result<Vec<u8>, ContentsError>,
 }
 

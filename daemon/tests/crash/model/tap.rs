@@ -35,6 +35,8 @@ pub(crate) enum Done {
     },
     /// [`Op::Link`]
     Link { path: PathBuf, target: PathBuf },
+    /// [`Op::SecondName`]
+    SecondName { of: PathBuf, path: PathBuf },
     /// [`Op::Rename`]
     Rename { from: PathBuf, to: PathBuf, how: Rename },
     /// [`Op::Remove`]
@@ -113,6 +115,10 @@ impl From<&Op<'_>> for Done {
                 path: own(path),
                 target: own(target),
             },
+            Op::SecondName { of, path } => Done::SecondName {
+                of: own(of),
+                path: own(path),
+            },
             Op::Rename { from, to, how } => Done::Rename {
                 from: own(from),
                 to: own(to),
@@ -146,6 +152,7 @@ impl Done {
             Done::SetMode { path, mode } => Op::SetMode { path, mode: *mode },
             Done::SetAttribute { path, name, value } => Op::SetAttribute { path, name, value },
             Done::Link { path, target } => Op::Link { path, target },
+            Done::SecondName { of, path } => Op::SecondName { of, path },
             Done::Rename { from, to, how } => Op::Rename { from, to, how: *how },
             Done::Remove { path } => Op::Remove { path },
             Done::SyncFile { path } => Op::SyncFile { path },
@@ -162,6 +169,7 @@ impl fmt::Display for Done {
             Op::Rename { from, to, how } => {
                 write!(f, "rename {} to {} ({how:?})", from.display(), to.display())
             }
+            Op::SecondName { of, path } => write!(f, "name {} also {}", of.display(), path.display()),
             Op::Append { path, bytes } => write!(f, "write {} bytes to {}", bytes.len(), path.display()),
             Op::MakeDirectory { path, .. }
             | Op::RemoveDirectory { path }
