@@ -24,6 +24,11 @@ pub const MC_NAME_SUFFIX: &str = "machineconfiguration.openshift.io/mc-name-suff
 /// Annotation on a rendered config: the image, by digest, that it was built into beforehand.
 pub const PRE_BUILT_IMAGE: &str = "machineconfiguration.openshift.io/pre-built-image";
 
+// === Our own, which the reference does not know ===
+
+/// Annotation on a rendered config: which MachineConfig each part of it came from.
+pub const PROVENANCE: &str = "machine-config.io/provenance";
+
 // === Labels of pools ===
 
 /// Label, with an empty value, on the pools that the system brings along.

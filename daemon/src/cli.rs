@@ -13,6 +13,7 @@ pub(crate) mod answer;
 mod apply;
 mod fetch;
 mod once;
+pub(crate) mod recovery;
 mod state;
 
 /// How a command ended. One enumeration for all commands, so that a script can tell drift from failures, wrong flags

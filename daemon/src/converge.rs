@@ -16,7 +16,7 @@ use crate::apply::{ApplyError, execute};
 use crate::host::lock::Lock;
 use crate::journal::{JOURNAL, Outcome, Purpose};
 use crate::node::Node;
-use crate::prospect::Prospect;
+use crate::prospect::{Prospect, Standing};
 use crate::recover::{Recovered, is_due, recover};
 use crate::store::{self, RebootDue};
 use crate::{confirm, install, reboot};
@@ -161,8 +161,23 @@ fn provide_recovery(node: &Node) -> Option<Finding> {
 /// # Errors
 /// As [`converge`].
 pub fn foresee(node: &Node, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
+    Ok(foreseen(node, Prospect::of(node, wanted)?))
+}
+
+/// As [`foresee`], of a node that was looked at already.
+///
+/// # Errors
+/// As [`converge`].
+pub fn foresee_from(
+    node: &Node,
+    standing: Option<Standing>,
+    wanted: Wanted<'_>,
+) -> Result<Report, Vec<Finding>> {
+    Ok(foreseen(node, Prospect::of_standing(node, standing, wanted)?))
+}
+
+fn foreseen(node: &Node, prospect: Prospect) -> Report {
     let now = Timestamp::now();
-    let prospect = Prospect::of(node, wanted)?;
     let (ending, errors, warnings, changed) = match prospect.transaction(node, now) {
         Ok(transaction) if transaction.is_empty() => (Ending::Unchanged, Vec::new(), transaction.warnings, 0),
         Ok(transaction) => (
@@ -182,12 +197,12 @@ pub fn foresee(node: &Node, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> 
             .warnings
             .push(Finding::warning(Code::CUT_OFF, JOURNAL, "", message));
     }
-    Ok(Report {
+    Report {
         dry_run: true,
         changed,
         left,
         ..report
-    })
+    }
 }
 
 fn told(node: &Node, prospect: Prospect, outcome: Result<Outcome, ApplyError>, changed: usize) -> Report {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::path::Path;
+use std::thread;
 
 use anyhow::Context;
 use ignition::contents::MAX_INFLATED;
@@ -20,6 +21,8 @@ use crate::host::{Found, Looker, OpenFile, Root};
 const MAX_HELD: usize = 1 << 20;
 /// Most that is kept of all files together, in bytes, so that a tree full of files of [`MAX_HELD`] cannot fill memory.
 const MAX_HELD_TOGETHER: usize = 64 << 20;
+/// Paths that are worth a second thread.
+const MANY: usize = 1000;
 /// Longest contents that are read at all: no config can demand more.
 const MAX_READ: u64 = MAX_INFLATED as u64;
 
@@ -47,12 +50,7 @@ pub fn observe(
     let identity = Identity::read(root).context("cannot read the users and groups of the node")?;
     // A tree that its user has unpacked belongs to him throughout, whatever the files in it should be.
     let (uid, _) = root.owner().context("cannot look at the root directory")?;
-    let mut eyes = Observer {
-        root,
-        looker: root.looker(),
-        owners_count: uid == 0,
-        held: 0,
-    };
+    let owners_count = uid == 0;
     let homes = identity.users.iter().map(|(name, user)| {
         let home = Home {
             path: user.home.clone(),
@@ -63,9 +61,9 @@ pub fn observe(
     let homes = homes.collect();
     let at_homes = expectation.paths_at_homes(&homes);
     let paths = expectation.paths().chain(at_homes.iter().map(String::as_str));
-    let paths = paths.map(|path| (path.to_owned(), eyes.see(Path::new(path))));
+    let paths: Vec<_> = paths.collect();
     let mut observed = Observed {
-        paths: paths.collect(),
+        paths: see_all(root, owners_count, &paths),
         users: identity
             .users
             .into_iter()
@@ -75,6 +73,7 @@ pub fn observe(
         homes,
         ..Observed::default()
     };
+    let mut eyes = Observer::new(root, owners_count, MAX_HELD_TOGETHER);
     for (unit, beside) in expectation.beside() {
         let found = eyes
             .beside(&beside)
@@ -94,17 +93,50 @@ pub fn observe(
     Ok(observed)
 }
 
+/// What is at each path. Of many each half is looked at by a thread of its own: it is the kernel that they wait for.
+fn see_all(root: &Root, owners_count: bool, paths: &[&str]) -> BTreeMap<String, Seen> {
+    let see = |paths: &[&str], hold| -> Vec<_> {
+        let mut eyes = Observer::new(root, owners_count, hold);
+        let seen = paths
+            .iter()
+            .map(|path| ((*path).to_owned(), eyes.see(Path::new(path))));
+        seen.collect()
+    };
+    if paths.len() < MANY {
+        return see(paths, MAX_HELD_TOGETHER).into_iter().collect();
+    }
+    let (first, second) = paths.split_at(paths.len() / 2);
+    let half = MAX_HELD_TOGETHER / 2;
+    let (first, second) = thread::scope(|scope| {
+        let second = scope.spawn(|| see(second, half));
+        (
+            see(first, half),
+            second.join().expect("looking at a path does not panic"),
+        )
+    });
+    first.into_iter().chain(second).collect()
+}
+
 struct Observer<'a> {
     root: &'a Root,
     looker: Looker<'a>,
     owners_count: bool,
-    /// Bytes of contents kept so far.
-    held: usize,
+    /// Bytes of contents that may still be kept.
+    left: usize,
 }
 
 // === impl Observer ===
 
-impl Observer<'_> {
+impl<'a> Observer<'a> {
+    fn new(root: &'a Root, owners_count: bool, hold: usize) -> Self {
+        Self {
+            root,
+            looker: root.looker(),
+            owners_count,
+            left: hold,
+        }
+    }
+
     fn see(&mut self, path: &Path) -> Seen {
         let found = match self.looker.look(path) {
             Ok(found) => found,
@@ -158,10 +190,10 @@ impl Observer<'_> {
             gid: file.gid,
         });
         let mode = file.mode;
-        let hold = MAX_HELD.min(MAX_HELD_TOGETHER - self.held);
+        let hold = MAX_HELD.min(self.left);
         let contents = contents(file, hold)?;
         if let SeenContents::Bytes(bytes) = &contents {
-            self.held += bytes.len();
+            self.left -= bytes.len();
         }
         Ok(Seen::File {
             mode,
@@ -177,12 +209,11 @@ fn contents(mut file: OpenFile, hold: usize) -> io::Result<SeenContents> {
         return Ok(SeenContents::Oversize { size: file.size });
     }
     let stated = file.size;
-    let mut start = Vec::with_capacity(file.room(hold as u64));
-    let mut reader = file.reader();
-    reader.by_ref().take(hold as u64 + 1).read_to_end(&mut start)?;
+    let start = file.start(hold as u64 + 1)?;
     if start.len() <= hold {
         return Ok(SeenContents::Bytes(start));
     }
+    let mut reader = file.reader();
     let mut hash = Sha256::new();
     hash.update(&start);
     let mut size = start.len() as u64;

@@ -11,6 +11,7 @@ use crds::MachineConfig;
 use jiff::Timestamp;
 use machineconfig::layout::{self, UNIT_DIRECTORY, WantedUnit};
 use machineconfig::plan::{Action, Facts, Plan, plan};
+use machineconfig::reconcile::Origins;
 use machineconfig::{Code, Finding, Layout, RenderedConfig, drift};
 
 use crate::converge::Wanted;
@@ -46,6 +47,39 @@ pub struct Prospect {
     pub warnings: Vec<Finding>,
 }
 
+/// A node as it is, told as a config.
+#[derive(Debug)]
+pub struct Standing {
+    /// What the disk says of the config it was held against.
+    found: RenderedConfig,
+    /// What that config says of units.
+    units: BTreeMap<String, WantedUnit>,
+}
+
+impl Standing {
+    /// Of a node that has a config of ours on record; of what drifted from it only the paths `only`, if they are given.
+    ///
+    /// # Errors
+    /// Everything that keeps the record or the disk from being read.
+    pub fn of(node: &Node, only: Option<&BTreeSet<PathBuf>>) -> Result<Option<Self>, Vec<Finding>> {
+        let current = current(&node.root)?;
+        current
+            .map(|current| Self::against(node, current, only))
+            .transpose()
+    }
+
+    fn against(
+        node: &Node,
+        config: RenderedConfig,
+        only: Option<&BTreeSet<PathBuf>>,
+    ) -> Result<Self, Vec<Finding>> {
+        Ok(Self {
+            units: layout::units(&config.ignition),
+            found: as_found(node, config, only)?,
+        })
+    }
+}
+
 impl Prospect {
     /// Compares the node with `config`.
     ///
@@ -55,6 +89,37 @@ impl Prospect {
     /// # Panics
     /// Never: reading a config panics on nothing.
     pub fn of(node: &Node, wanted: Wanted<'_>) -> Result<Self, Vec<Finding>> {
+        // Each may be tens of megabytes to parse, and neither needs the other.
+        let (desired, standing) = thread::scope(|scope| {
+            let standing = scope.spawn(|| Standing::of(node, wanted.only.as_ref()));
+            (
+                parsed(&wanted.config),
+                standing.join().expect("reading a config does not panic"),
+            )
+        });
+        let desired = desired?;
+        Self::from(node, standing?, desired, wanted)
+    }
+
+    /// As [`Prospect::of`], of a node that was looked at already.
+    ///
+    /// # Errors
+    /// As [`Prospect::of`].
+    pub fn of_standing(
+        node: &Node,
+        standing: Option<Standing>,
+        wanted: Wanted<'_>,
+    ) -> Result<Self, Vec<Finding>> {
+        let desired = parsed(&wanted.config)?;
+        Self::from(node, standing, desired, wanted)
+    }
+
+    fn from(
+        node: &Node,
+        standing: Option<Standing>,
+        desired: RenderedConfig,
+        wanted: Wanted<'_>,
+    ) -> Result<Self, Vec<Finding>> {
         let Wanted {
             config,
             policy,
@@ -62,22 +127,14 @@ impl Prospect {
             diffs,
             only,
         } = wanted;
-        // Each may be tens of megabytes to parse, and neither needs the other.
-        let (desired, current) = thread::scope(|scope| {
-            let current = scope.spawn(|| current(&node.root));
-            (
-                parsed(&config),
-                current.join().expect("reading a config does not panic"),
-            )
-        });
-        let (desired, current) = (desired?, current?);
-        let first = current.is_none();
-        let before = current.as_ref().map(|current| current.name.clone());
-        // Without a record the disk is held against what it is to be: what is so already, Ignition has made so.
-        let base = current.unwrap_or_else(|| desired.clone());
         readable(&desired)?;
-        let current = layout::units(&base.ignition);
-        let mut found = as_found(node, base, only.as_ref())?;
+        let first = standing.is_none();
+        let before = standing.as_ref().map(|standing| standing.found.name.clone());
+        let Standing { mut found, units } = match standing {
+            Some(standing) => standing,
+            // Without a record the disk is held against what it is to be: what is so already, Ignition has made so.
+            None => Standing::against(node, desired.clone(), only.as_ref())?,
+        };
         let mut warnings = Vec::new();
         if first {
             let look = FirstLook::of(&node.root, &desired, found).map_err(|error| {
@@ -92,7 +149,12 @@ impl Prospect {
             NO_CONFIG.clone_into(&mut found.name);
             warnings = look.warnings;
         }
+        let origins = Origins {
+            old: Some(&found.provenance),
+            new: Some(&desired.provenance),
+        };
         let facts = Facts {
+            origins,
             diffs,
             ..Facts::default()
         };
@@ -104,7 +166,7 @@ impl Prospect {
             plan,
             first,
             before,
-            current,
+            current: units,
             desired,
             warnings,
         })

@@ -27,6 +27,8 @@ const MAX_BYTES: u64 = 512 << 20;
 
 /// Bytes of a config's name in the name of its file.
 const LONGEST: usize = 200;
+/// Bytes of a hash in a name: enough that no two of a node meet.
+const HASH: usize = 8;
 
 /// A reboot that is due: the config is on disk, and what runs is still from before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +82,8 @@ pub fn reboot_due(root: &Root) -> io::Result<Option<RebootDue>> {
 }
 
 /// What is written when `config` becomes the current one, and `before` was that so far. The one before is not written again: its
-/// file gets a second name.
+/// file gets a second name. When both have one name, as configs that people write by hand, the one before is kept with the
+/// beginning of its hash behind the name.
 #[must_use]
 pub fn records(
     root: &Root,
@@ -89,14 +92,31 @@ pub fn records(
     due: Option<&RebootDue>,
 ) -> Vec<Record> {
     let name = config.metadata.name.clone().unwrap_or_default();
-    let before = before.filter(|before| *before != name);
+    let bytes = encode(config);
+    let before = match before {
+        Some(before) if before == name => namesake(root, &name, &bytes),
+        other => other.map(str::to_owned),
+    };
+    let before = before.as_deref();
     let mut order = names(root).unwrap_or_default();
     order.retain(|kept| *kept != name && Some(kept.as_str()) != before);
-    order.splice(0..0, [Some(name.as_str()), before].into_iter().flatten().map(str::to_owned));
+    order.splice(
+        0..0,
+        [Some(name.as_str()), before]
+            .into_iter()
+            .flatten()
+            .map(str::to_owned),
+    );
     let dropped = order.split_off(order.len().min(KEPT));
     // Of the current one there is the record that the reference has, too.
-    let gone = dropped.iter().chain([&name]).map(|name| Record::Gone { path: file(name) });
-    let written = |path: &str, bytes| Record::Written { path: path.into(), bytes };
+    let gone = dropped
+        .iter()
+        .chain([&name])
+        .map(|name| Record::Gone { path: file(name) });
+    let written = |path: &str, bytes| Record::Written {
+        path: path.into(),
+        bytes,
+    };
     let mut records: Vec<_> = gone.collect();
     records.extend(before.map(|before| Record::Kept {
         path: file(before),
@@ -108,8 +128,21 @@ pub fn records(
         |due| written(REBOOT, encode(due)),
     ));
     // Last: it says that all the rest is done.
-    records.push(written(CURRENT, encode(config)));
+    records.push(written(CURRENT, bytes));
     records
+}
+
+/// What to call the current config once another of its name is in its place; `None` when it is the same.
+fn namesake(root: &Root, name: &str, bytes: &[u8]) -> Option<String> {
+    let current = root.read(Path::new(CURRENT), MAX_BYTES).ok().flatten()?;
+    (current != bytes).then(|| format!("{name}@{}", short_hash(&current)))
+}
+
+fn short_hash(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest[..HASH]
+        .iter()
+        .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"))
 }
 
 /// A value as it is written down.
@@ -121,15 +154,11 @@ pub(crate) fn encode(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
 
 /// Where a config is kept. Its name comes from outside, so it is never taken for more than one part of a path.
 fn file(name: &str) -> PathBuf {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-.@".contains(c);
     let name: String = name.chars().map(|c| if plain(c) { c } else { '_' }).collect();
     // The longest name of an object, with its end, is longer than a file's may be.
     let name = if name.len() > LONGEST {
-        let digest = Sha256::digest(name.as_bytes());
-        let hash = digest[..8]
-            .iter()
-            .fold(String::new(), |hash, byte| format!("{hash}{byte:02x}"));
-        format!("{}-{hash}", &name[..LONGEST])
+        format!("{}-{}", &name[..LONGEST], short_hash(name.as_bytes()))
     } else {
         name
     };

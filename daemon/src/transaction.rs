@@ -12,8 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use machineconfig::plan::{Plan, Target};
 use machineconfig::layout::WantedUnit;
+use machineconfig::plan::{Plan, Target};
 use machineconfig::{Code, Finding, Layout};
 
 use crate::change::{Change, NewDirectory, State};

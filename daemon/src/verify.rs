@@ -8,6 +8,7 @@ use machineconfig::finding::{Located, Place};
 use machineconfig::{Code, Finding};
 
 use crate::cli::answer::{Form, refuse, styles};
+use crate::cli::recovery::take_up_first;
 use crate::cli::{Exit, print};
 use crate::host::Root;
 use crate::observe::{Enablement, OnDisk, observe};
@@ -17,8 +18,7 @@ use crate::store;
 /// Hold the disk of a node against a config and tell every mismatch
 ///
 /// Compares files, units, drop-ins, enablement and SSH keys. Nothing is written, and nothing outside the root is read:
-/// a symbolic link that leads out of it is reported and not followed. Only looks: a change that was cut off is not taken up, and what it
-/// left is told as drift; `recover`, `apply` and `rollback` take it up first.
+/// a symbolic link that leads out of it is reported and not followed. A change that was cut off is taken up first, as by every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Directory that is the root of the node
@@ -35,6 +35,7 @@ pub(crate) struct Args {
 impl Args {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { root, config, output } = self;
+        take_up_first(&root);
         let node = Root::open(&root).map_err(|error| {
             let message = format!("cannot be opened as a directory: {error}");
             vec![unreadable(&root, &message)]

@@ -16,6 +16,7 @@ use machineconfig::style::Styles;
 use machineconfig::{Code, Finding, Policy};
 
 use crate::cli::answer::{Form, styles};
+use crate::cli::recovery::take_up_first;
 use crate::cli::{Exit, message};
 use crate::converge::{Ending, Wanted, converge};
 use crate::host::Root;
@@ -32,7 +33,7 @@ const TURN: Duration = Duration::from_mins(1);
 /// Watch the disk of a node and tell when it stops being what its config says
 ///
 /// Runs until it is ended. Writes nothing but what the drift policy wants repaired; while the config is being applied it waits.
-/// Follows the node's config when it is replaced.
+/// Follows the node's config when it is replaced. A change that was cut off is taken up first, as by every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Directory that is the root of the node
@@ -73,6 +74,7 @@ impl Args {
             output,
         } = self;
         let mut findings = Vec::new();
+        take_up_first(&directory);
         let root = Root::open(&directory);
         if let Err(error) = &root {
             let message = format!("cannot be opened as a directory: {error}");

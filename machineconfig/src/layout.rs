@@ -50,11 +50,10 @@ impl<'a> Layout<'a> {
     #[must_use]
     pub fn of(config: &'a Config) -> Self {
         let mut layout = Self::default();
-        for entry in list(config, "/storage/files") {
-            if let Some(path) = text(entry, "path") {
-                layout.files.insert(path.to_owned(), WantedFile::of(entry));
-            }
-        }
+        let files = list(config, "/storage/files");
+        layout.files = files
+            .filter_map(|entry| Some((text(entry, "path")?.to_owned(), WantedFile::of(entry))))
+            .collect();
         layout.units = units(config);
         for entry in list(config, "/passwd/users") {
             if let Some(name) = text(entry, "name") {

@@ -9,6 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 mod parts;
+mod record;
 mod recorder;
 
 pub(crate) use parts::part_at;

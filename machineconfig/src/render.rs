@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use crds::{MachineConfig, MachineConfigSpec};
+use crds::{MachineConfig, MachineConfigSpec, annotations};
 use ignition::Config;
 
 use crate::{Code, Finding, Provenance, Severity};
@@ -71,8 +71,10 @@ impl Rendered {
             ..self.spec.clone()
         };
         let mut config = MachineConfig::new(&self.name, spec);
-        config.metadata.annotations =
-            Some(self.annotations.clone()).filter(|annotations| !annotations.is_empty());
+        let mut annotations = self.annotations.clone();
+        let origins = self.provenance.to_annotation();
+        annotations.extend(origins.map(|origins| (annotations::PROVENANCE.to_owned(), origins)));
+        config.metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
         config
     }
 }

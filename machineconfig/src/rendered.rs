@@ -1,7 +1,9 @@
 //! A rendered config with its Ignition part parsed: what plan, reconcile and drift work on.
 
-use crds::{MachineConfig, MachineConfigSpec};
+use crds::{MachineConfig, MachineConfigSpec, annotations};
 use ignition::{Config, Invalid, Kind, Problem, Severity};
+
+use crate::Provenance;
 
 /// A rendered config, parsed once.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +14,8 @@ pub struct RenderedConfig {
     pub spec: MachineConfigSpec,
     /// The Ignition config at 3.5.0.
     pub ignition: Config,
+    /// Which MachineConfig its parts came from, as far as the object says.
+    pub provenance: Provenance,
 }
 
 impl RenderedConfig {
@@ -26,8 +30,18 @@ impl RenderedConfig {
             name: config.metadata.name.clone().unwrap_or_default(),
             spec: without_config(&config.spec),
             ignition,
+            provenance: provenance(config),
         })
     }
+}
+
+/// What an object says of where its parts came from.
+pub(crate) fn provenance(config: &MachineConfig) -> Provenance {
+    let annotations = config.metadata.annotations.as_ref();
+    annotations
+        .and_then(|all| all.get(annotations::PROVENANCE))
+        .map(|text| Provenance::from_annotation(text))
+        .unwrap_or_default()
 }
 
 /// A copy of all but the Ignition config, which may be tens of megabytes.
@@ -47,7 +61,7 @@ fn without_config(spec: &MachineConfigSpec) -> MachineConfigSpec {
         base_os_extensions_container_image: base_os_extensions_container_image.clone(),
         kernel_arguments: kernel_arguments.clone(),
         extensions: extensions.clone(),
-        fips: fips.clone(),
+        fips: *fips,
         kernel_type: kernel_type.clone(),
     }
 }

@@ -8,7 +8,7 @@ use crds::{MachineConfig, MachineConfigSpec, MachineConfiguration, machine_confi
 use machineconfig::plan::{Facts, Plan, Verdict};
 use machineconfig::reconcile::{Origins, StorageOverride};
 use machineconfig::redact::Limits;
-use machineconfig::{Code, Finding, Policy, Provenance, RenderedConfig};
+use machineconfig::{Code, Finding, Policy, RenderedConfig};
 
 use crate::cli::Exit;
 use crate::form;
@@ -63,13 +63,6 @@ enum Output {
     Markdown,
 }
 
-/// One side of the change.
-struct Side {
-    config: RenderedConfig,
-    /// Unknown when the side was given rendered.
-    provenance: Option<Provenance>,
-}
-
 // === impl Args ===
 
 impl Args {
@@ -109,13 +102,13 @@ impl Args {
         }
         let facts = Facts {
             origins: Origins {
-                old: old.provenance.as_ref(),
-                new: new.provenance.as_ref(),
+                old: Some(&old.provenance),
+                new: Some(&new.provenance),
             },
             overrides: Some(&rules.overrides),
             diffs: show_diff.then(Limits::default),
         };
-        let plan = machineconfig::plan(&old.config, &new.config, &rules.policy, &facts);
+        let plan = machineconfig::plan(&old, &new, &rules.policy, &facts);
         terminal.print(&match output {
             Output::Text => machineconfig::plan::text(&plan, &terminal.out),
             Output::Json => form::json(&plan),
@@ -136,7 +129,7 @@ fn exit(plan: &Plan) -> Exit {
 }
 
 /// One side from its objects, as given or rendered; what is met goes to `findings`.
-fn side(objects: &Objects, pool: &str, findings: &mut Findings) -> Option<Side> {
+fn side(objects: &Objects, pool: &str, findings: &mut Findings) -> Option<RenderedConfig> {
     if !objects.is_complete() {
         return None;
     }
@@ -150,18 +143,21 @@ fn side(objects: &Objects, pool: &str, findings: &mut Findings) -> Option<Side> 
         config: None,
         ..rendered.spec
     };
-    Some(Side {
-        config: RenderedConfig {
-            name: rendered.name,
-            spec,
-            ignition: rendered.ignition,
-        },
-        provenance: Some(rendered.provenance),
+    Some(RenderedConfig {
+        name: rendered.name,
+        spec,
+        ignition: rendered.ignition,
+        provenance: rendered.provenance,
     })
 }
 
 /// A side that is a rendered MachineConfig: not validated, since what nodes run may be broken and must be left again.
-fn as_given(objects: &Objects, config: &MachineConfig, pool: &str, findings: &mut Findings) -> Option<Side> {
+fn as_given(
+    objects: &Objects,
+    config: &MachineConfig,
+    pool: &str,
+    findings: &mut Findings,
+) -> Option<RenderedConfig> {
     let name = config.metadata.name.as_deref().unwrap_or_default();
     let object = format!("MachineConfig/{name}");
     if !pool::is_rendered_for(name, pool) {
@@ -171,10 +167,7 @@ fn as_given(objects: &Objects, config: &MachineConfig, pool: &str, findings: &mu
         return None;
     }
     match RenderedConfig::from_machine_config(config) {
-        Ok(config) => Some(Side {
-            config,
-            provenance: None,
-        }),
+        Ok(config) => Some(config),
         Err(invalid) => {
             let problems = invalid.problems.iter();
             let found = problems.map(|problem| Finding::from_problem(&object, "spec.config", problem));

@@ -102,19 +102,19 @@ pub(super) fn object(value: Value) -> Result<Option<(Object, Vec<String>)>, Deco
         let message = "metadata.name is missing or empty; give the object a name".to_owned();
         return Err(DecodeError::new(&["metadata"], Some(identity), message));
     }
-    decode(&value).map(Some).map_err(|error| DecodeError {
+    decode(&mut value).map(Some).map_err(|error| DecodeError {
         object: Some(identity),
         ..error
     })
 }
 
 /// Reads a value as an object of one kind.
-type Decode = fn(&Value) -> Result<(Object, Vec<String>), DecodeError>;
+type Decode = fn(&mut Value) -> Result<(Object, Vec<String>), DecodeError>;
 
 /// How an object of this kind is read, if it is one of ours.
 fn decoder(api_version: &str, kind: &str) -> Option<Decode> {
     let decode: Decode = match (api_version, kind) {
-        (MCO, "MachineConfig") => |value| typed(value, Object::MachineConfig),
+        (MCO, "MachineConfig") => machine_config,
         (MCO, "MachineConfigPool") => |value| typed(value, Object::MachineConfigPool),
         (MCO, "ControllerConfig") => |value| typed(value, Object::ControllerConfig),
         (MCO, "KubeletConfig") => |value| typed(value, Object::KubeletConfig),
@@ -148,6 +148,16 @@ fn type_of(value: &Value) -> Result<(String, String), DecodeError> {
         ..error
     })?;
     Ok((api_version, kind))
+}
+
+/// A MachineConfig. Its Ignition config is any value, and may be most of the document: it is moved, not read again.
+fn machine_config(value: &mut Value) -> Result<(Object, Vec<String>), DecodeError> {
+    let config = value.pointer_mut("/spec/config").map(Value::take);
+    let (mut object, unknown) = typed(value, Object::MachineConfig)?;
+    if let Object::MachineConfig(object) = &mut object {
+        object.spec.config = config.filter(|config| !config.is_null());
+    }
+    Ok((object, unknown))
 }
 
 fn typed<T: DeserializeOwned>(

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::thread;
 
 use crds::MachineConfig;
 use machineconfig::finding::Located;
@@ -10,11 +11,13 @@ use machineconfig::{Code, Finding, Policy, plan};
 use serde::Serialize;
 
 use super::answer::{Form, about, refuse, styles, unplaced};
+use super::recovery::take_up_first;
 use super::{Exit, fetch, message, print};
 use crate::confirm::Confirmation;
-use crate::converge::{Ending, Report, SCHEMA_VERSION, Wanted, converge, foresee};
+use crate::converge::{Ending, Report, SCHEMA_VERSION, Wanted, converge, foresee_from};
 use crate::journal::Purpose;
 use crate::node::Node;
+use crate::prospect::Standing;
 use crate::source::{self, Source};
 use crate::{reboot, rules};
 
@@ -39,7 +42,7 @@ pub(crate) struct Apply {
 
 /// Say what applying a config to this node would do
 ///
-/// Only looks: a change that was cut off is told, and not taken up; `recover`, `apply` and `rollback` do that first.
+/// A change that was cut off is taken up first, as by every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Plan {
     #[command(flatten)]
@@ -101,11 +104,24 @@ enum Mode {
 }
 
 fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
-    let (config, policy) = match read(target) {
+    // Only who changes nothing may look before it has the lock.
+    let looks = matches!(mode, Mode::DryRun);
+    if looks {
+        take_up_first(&target.root);
+    }
+    let node = Node::open(&target.root);
+    let (read, standing) = thread::scope(|scope| {
+        let node = node.as_ref().ok().filter(|_| looks);
+        let standing = node.map(|node| scope.spawn(|| Standing::of(node, None)));
+        let read = read(target);
+        let standing = standing.map(|standing| standing.join().expect("looking at a node does not panic"));
+        (read, standing)
+    });
+    let (config, policy) = match read {
         Ok(read) => read,
         Err(findings) => return refused(findings, target.output),
     };
-    let node = match Node::open(&target.root) {
+    let node = match node {
         Ok(node) => node,
         Err(finding) => return refused(unplaced([finding]), target.output),
     };
@@ -117,7 +133,10 @@ fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
         only: None,
     };
     let done = match mode {
-        Mode::DryRun => foresee(&node, wanted).map(|report| (report, None)),
+        Mode::DryRun => standing
+            .transpose()
+            .and_then(|standing| foresee_from(&node, standing.flatten(), wanted))
+            .map(|report| (report, None)),
         Mode::Apply { reboot, confirmation } => {
             change(&node, wanted, &confirmation).map(|(report, armed)| (report, Some((reboot, armed))))
         }

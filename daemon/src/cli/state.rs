@@ -7,6 +7,7 @@ use machineconfig::{Code, Finding, Policy};
 use serde::Serialize;
 
 use super::answer::{Form, refuse, unplaced};
+use super::recovery::take_up_first;
 use super::{Exit, apply, print};
 use crate::confirm::{self, Trial, Verdict};
 use crate::converge::{Wanted, converge};
@@ -22,7 +23,7 @@ const LISTED: usize = 5;
 
 /// Say which config this node has, what was done last, and what is due
 ///
-/// Only looks: a change that was cut off is told, and not taken up; `recover`, `apply` and `rollback` do that first.
+/// A change that was cut off is taken up first, as by every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Status {
     /// Directory that is the root of the node
@@ -109,6 +110,7 @@ struct Line {
 impl Status {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let Self { root, output } = self;
+        take_up_first(&root);
         let node = match Node::open_to_look(&root) {
             Ok(node) => node,
             Err(finding) => return Ok(refuse(unplaced([finding]), Exit::Failed)),

@@ -51,7 +51,6 @@ impl Root {
             read_only: room.f_flag.contains(StatVfsMountFlags::RDONLY),
         })
     }
-
 }
 
 impl Looker<'_> {

@@ -519,12 +519,27 @@ impl OpenFile {
 
     /// All of it, or `None` when it is longer than `limit` bytes, whatever its size was said to be.
     pub fn read(mut self, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        let mut bytes = Vec::with_capacity(self.room(limit));
-        self.file
-            .by_ref()
-            .take(limit.saturating_add(1))
-            .read_to_end(&mut bytes)?;
+        let bytes = self.start(limit.saturating_add(1))?;
         Ok((bytes.len() as u64 <= limit).then_some(bytes))
+    }
+
+    /// Its first `limit` bytes, or all of it when that is less.
+    pub(crate) fn start(&mut self, limit: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; self.room(limit)];
+        let read = loop {
+            match self.file.read(&mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        bytes.truncate(read);
+        // One more was asked for than there should be, so nothing more is there: as nearly always.
+        if read as u64 == self.size && read as u64 <= limit && read > 0 {
+            return Ok(bytes);
+        }
+        let left = limit.saturating_sub(read as u64);
+        self.file.by_ref().take(left).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// What to have ready for reading up to `limit` bytes, so that it is read at once: its size and one more, which finds the end.

@@ -79,13 +79,7 @@ impl<'a> Placed<'a> {
     }
 
     /// Adds what is wanted at `path`; nothing if it is so already.
-    pub(super) fn add(
-        &mut self,
-        id: &str,
-        path: &Path,
-        wish: Wish,
-        housing: Housing,
-    ) -> Result<(), Finding> {
+    pub(super) fn add(&mut self, id: &str, path: &Path, wish: Wish, housing: Housing) -> Result<(), Finding> {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let name = path
             .file_name()

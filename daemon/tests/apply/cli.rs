@@ -216,17 +216,14 @@ fn without_a_config_the_disk_is_held_against_that_of_the_node() {
 }
 
 #[test]
-fn who_only_looks_says_so() {
-    for command in ["status", "plan", "verify"] {
+fn every_command_says_that_it_takes_up_first_what_was_cut_off() {
+    for command in ["status", "plan", "verify", "watch"] {
         let output = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
             .args([command, "--help"])
             .output()
             .unwrap();
         let help = all(&output);
-        assert!(
-            help.contains("Only looks") && help.contains("not taken up"),
-            "{help}"
-        );
+        assert!(help.contains("taken up first"), "{help}");
     }
 }
 
@@ -413,18 +410,47 @@ fn a_config_comes_once_with_the_flags_of_the_reference() {
 }
 
 #[test]
-fn a_change_that_was_cut_off_is_told_by_who_only_looks_and_taken_up_by_who_changes() {
+fn every_command_takes_up_first_what_was_cut_off() {
+    for command in [
+        &["plan", "--config", "A"][..],
+        &["apply", "--dry-run", "--config", "A"],
+        &["status"],
+        &["verify"],
+        &["recover"],
+    ] {
+        let (root, a) = cut_off();
+        fs::write(root.path("/etc/a"), "one").unwrap();
+        let command: Vec<_> = command
+            .iter()
+            .map(|word| if *word == "A" { a.as_str() } else { word })
+            .collect();
+        let told = all(&daemon(&root, &command));
+        assert!(
+            told.contains("finished the change to rendered-b"),
+            "{command:?}: {told}"
+        );
+        assert!(
+            !root.path("/var/lib/machine-config/journal").exists(),
+            "{command:?}"
+        );
+    }
+}
+
+#[test]
+fn who_comes_while_somebody_changes_the_node_only_looks() {
     let (root, a) = cut_off();
+    let node = root.node();
+    let lock = node.lock("test").unwrap();
     let told = all(&daemon(&root, &["plan", "--config", &a]));
-    assert!(told.contains("MC7028"), "{told}");
-    let told = all(&daemon(&root, &["status"]));
-    assert!(told.contains("cut off"), "{told}");
-    let output = daemon(&root, &["recover"]);
     assert!(
-        code(&output) == 0 && all(&output).contains("rendered-b"),
-        "{}",
-        all(&output)
+        told.contains("MC7028") && told.contains("is not taken up"),
+        "{told}"
     );
-    assert!(!root.path("/var/lib/machine-config/journal").exists());
-    assert_eq!(root.read("/etc/a"), "two");
+    let told = all(&daemon(&root, &["status"]));
+    assert!(
+        told.contains("is not taken up") && told.contains("test"),
+        "{told}"
+    );
+    drop(lock);
+    assert!(root.path("/var/lib/machine-config/journal").exists());
 }

@@ -152,6 +152,28 @@ fn a_rollback_brings_back_the_config_before_and_the_last_three_are_kept() {
 }
 
 #[test]
+fn configs_of_one_name_are_told_apart_by_their_hash() {
+    let root = Root::new();
+    begin(&root);
+    for text in ["one", "two"] {
+        root.apply(&files("mine", &[file("/etc/a", text)])).unwrap();
+    }
+    let names = daemon::store::names(&root.node().root).unwrap();
+    assert!(names[0] == "mine" && names[1].starts_with("mine@"), "{names:?}");
+    let kept = daemon::store::kept(&root.node().root, &names[1]).unwrap();
+    root.converge(&kept, Purpose::Rollback).unwrap();
+    assert_eq!(root.read("/etc/a"), "one");
+    let back = daemon::store::names(&root.node().root).unwrap();
+    assert!(
+        back[0] == "mine" && back[1].starts_with("mine@") && back[1] != names[1],
+        "{back:?}"
+    );
+    // The same once more keeps nothing more.
+    root.apply(&kept).unwrap();
+    assert_eq!(daemon::store::names(&root.node().root).unwrap(), back);
+}
+
+#[test]
 fn attributes_and_links_on_the_way_are_kept() {
     let root = Root::new();
     std::fs::create_dir_all(root.path("/var/home/core")).unwrap();

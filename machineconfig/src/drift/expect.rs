@@ -11,7 +11,7 @@ use super::beside::Guard;
 use crate::layout::{UNIT_DIRECTORY, list, text};
 use crate::provenance::Part;
 use crate::wanted::{Id, WantedFile};
-use crate::{Provenance, RenderedConfig};
+use crate::{Provenance, RenderedConfig, rendered};
 
 /// The user whose SSH keys the reference writes; his file is known without asking the node (MCO daemon 3.9).
 const CORE: &str = "core";
@@ -125,7 +125,10 @@ pub enum ExpectationError {
 pub fn expected(config: &MachineConfig) -> Result<Expectation, ExpectationError> {
     let name = config.metadata.name.as_deref().unwrap_or_default();
     match &config.spec.config {
-        Some(ignition) if !ignition.is_null() => Expectation::from_ignition(name, ignition),
+        Some(ignition) if !ignition.is_null() => {
+            let expectation = Expectation::from_ignition(name, ignition)?;
+            Ok(expectation.with_provenance(&rendered::provenance(config)))
+        }
         _ => Err(ExpectationError::NoConfig {
             name: name.to_owned(),
         }),
@@ -147,7 +150,7 @@ impl Expectation {
     /// What a rendered config demands of the disk.
     #[must_use]
     pub fn of(config: &RenderedConfig) -> Self {
-        Self::from_read(&config.ignition, false)
+        Self::from_read(&config.ignition, false).with_provenance(&config.provenance)
     }
 
     fn from_read(config: &Config, spec2: bool) -> Self {

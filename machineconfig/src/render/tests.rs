@@ -463,7 +463,13 @@ fn a_rendered_object_carries_name_annotations_and_spec() {
     let rendered = render("worker", &[worker("00", json!({}))], &defaults()).unwrap();
     let object = rendered.machine_config();
     assert_eq!(object.metadata.name.as_deref(), Some(rendered.name.as_str()));
-    assert_eq!(object.metadata.annotations, Some(rendered.annotations.clone()));
+    let mut annotations = object.metadata.annotations.clone().unwrap();
+    let origins = annotations.remove(crds::annotations::PROVENANCE).unwrap();
+    assert_eq!(annotations, rendered.annotations);
+    assert_eq!(
+        Provenance::from_annotation(&origins).winner(&Part::Field("fips".to_owned())),
+        rendered.provenance.winner(&Part::Field("fips".to_owned())),
+    );
     assert_eq!(
         serde_json::from_str::<Value>(&rendered.spec_json).unwrap(),
         serde_json::to_value(&object.spec).unwrap()

@@ -36,6 +36,42 @@ fn says(host: &Host) -> Result<String> {
     }
 }
 
+/// Cuts the power a moment after an apply has begun, and waits until the host has booted again.
+fn cut_off_an_apply(host: &mut Host, name: &str, moment: Duration) -> Result<()> {
+    let config = format!("/root/{name}.json");
+    let apply = host.machine.spawn(
+        &[
+            "/usr/local/bin/machine-config-daemon",
+            "apply",
+            "--config",
+            &config,
+        ],
+        &host.log,
+    )?;
+    thread::sleep(moment);
+    host.machine.cut()?;
+    drop(apply);
+    host.machine.power_on()?;
+    host.machine.wait_running(BOOT)?;
+    Ok(())
+}
+
+/// That recovery has run by itself.
+fn is_taken_up(host: &Host) -> Result<()> {
+    let journal = host.machine.root().join("var/lib/machine-config/journal");
+    ensure!(
+        !journal.exists(),
+        "nobody has taken up what was cut off; recovery says:\n{}",
+        host.machine.succeed(&[
+            "journalctl",
+            "--no-pager",
+            "--unit",
+            "machine-config-recover.service"
+        ])?
+    );
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs root and a machine image"]
 fn after_a_power_cut_the_node_boots_with_the_old_config_or_the_new_one() -> Result<()> {
@@ -52,22 +88,9 @@ fn after_a_power_cut_the_node_boots_with_the_old_config_or_the_new_one() -> Resu
         } else {
             ("two", "one")
         };
-        let config = format!("/root/{to}.json");
-        let apply = host.machine.spawn(
-            &[
-                "/usr/local/bin/machine-config-daemon",
-                "apply",
-                "--config",
-                &config,
-            ],
-            &host.log,
-        )?;
         // The moment is the point of the test, so it is the one thing here that is a time.
-        thread::sleep(Duration::from_millis(150 + 120 * u64::from(cut)));
-        host.machine.cut()?;
-        drop(apply);
-        host.machine.power_on()?;
-        host.machine.wait_running(BOOT)?;
+        let moment = Duration::from_millis(150 + 120 * u64::from(cut));
+        cut_off_an_apply(&mut host, to, moment)?;
         let text = says(&host)?;
         ensure!(text == from || text == to, "the files say {text}");
         ensure!(
@@ -75,20 +98,7 @@ fn after_a_power_cut_the_node_boots_with_the_old_config_or_the_new_one() -> Resu
                 .contains(&format!("rendered-{text}")),
             "the record is not of what is there"
         );
-        ensure!(
-            !host
-                .machine
-                .root()
-                .join("var/lib/machine-config/journal")
-                .exists(),
-            "nobody has taken up what was cut off; recovery says:\n{}",
-            host.machine.succeed(&[
-                "journalctl",
-                "--no-pager",
-                "--unit",
-                "machine-config-recover.service"
-            ])?
-        );
+        is_taken_up(&host)?;
         host.expect(&["verify", "--config", &format!("/root/{text}.json")], 0)?;
         seen.insert(text == from);
     }

@@ -16,6 +16,7 @@ fn rendered(mut config: Value) -> RenderedConfig {
         name: "rendered-x".to_owned(),
         spec: crds::MachineConfigSpec::default(),
         ignition: ignition::Config::from_value(&config).unwrap().config,
+        provenance: crate::Provenance::default(),
     }
 }
 
