@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::MachineConfigPool;
 use jiff::Timestamp;
 
-use super::{Around, Blocker, Grant, MAX_RESERVED, Peer, RESUME_AFTER, Reservations, Step, Tally};
-use crate::pool::{Account, NodeView, Progress};
+use super::{Around, Blocker, Grant, MAX_RESERVED, Peer, RESUME_AFTER, Reservation, Reservations, Step, Tally};
+use crate::pool::{Account, NodeView, Progress, Unready};
 
 /// All that a choice depends on.
 pub(super) struct Field<'a> {
@@ -29,6 +29,16 @@ struct Hindrance<'a> {
     busy: bool,
     /// It is no arbiter, and arbiters let it go first.
     goes_before_arbiters: bool,
+}
+
+/// What it takes to lead a node on.
+enum Price {
+    /// A free slot: it works by now, or is away for a reason that may pass before the config does.
+    Slot,
+    /// The slot that it has, as long as no more nodes are away than may be: it works by now, and will be away.
+    Held,
+    /// Nothing: its failed update keeps it away anyhow.
+    Nothing,
 }
 
 impl<'a> Field<'a> {
@@ -71,8 +81,11 @@ impl<'a> Field<'a> {
         (step, deferred)
     }
 
+    /// Whether a node takes part. One whose update to an earlier config failed does so even when that left it cordoned or broken, since the
+    /// new config is what may heal it; only a cordon by somebody else is respected.
     fn is_candidate(&self, view: &NodeView<'_>) -> bool {
-        view.needs(self.target) && view.is_ready()
+        let healable = view.is_failing() && !view.unready.contains(&Unready::CordonedByOthers);
+        view.needs(self.target) && (view.is_ready() || healable)
     }
 
     /// Whether a node takes up a slot.
@@ -81,17 +94,27 @@ impl<'a> Field<'a> {
         view.is_unavailable() || fails || self.reserved.get(view.name).is_some()
     }
 
-    /// Whether a node has a slot that it can be led on by: a reserved one, and it is not away by now.
-    fn has_slot(&self, view: &NodeView<'_>) -> bool {
-        self.reserved.get(view.name).is_some() && !view.is_unavailable()
+    /// What it takes to lead a candidate on.
+    fn price(&self, view: &NodeView<'_>) -> Price {
+        if !view.is_unavailable() && self.reserved.get(view.name).is_some() {
+            Price::Held
+        } else if view.is_unavailable() && view.is_failing() {
+            Price::Nothing
+        } else {
+            Price::Slot
+        }
     }
 
     fn free(&self) -> isize {
-        let names: BTreeSet<&str> = self.views.iter().map(|view| view.name).collect();
         let busy = self.views.iter().filter(|view| self.is_busy(view)).count();
-        let gone = self.reserved.iter().filter(|(node, _)| !names.contains(node)).count();
         let signed = |count| isize::try_from(count).unwrap_or(isize::MAX);
-        signed(self.limit).saturating_sub(signed(busy + gone))
+        signed(self.limit).saturating_sub(signed(busy + self.gone().count()))
+    }
+
+    /// Reservations of nodes that are not in the pool, or not in this view of it.
+    fn gone(&self) -> impl Iterator<Item = (&str, &Reservation)> {
+        let names: BTreeSet<&str> = self.views.iter().map(|view| view.name).collect();
+        self.reserved.iter().filter(move |(node, _)| !names.contains(node))
     }
 
     /// The candidates in the order of their turns, and the leader's node if it lets others go first.
@@ -120,12 +143,16 @@ impl<'a> Field<'a> {
             if self.was_just_told(view) || waits_for_control_plane(view, &control_plane, hindrances) {
                 continue;
             }
-            let has_slot = self.has_slot(view);
+            let (affordable, cost) = match self.price(view) {
+                Price::Slot => (free >= 1, 1),
+                Price::Held => (free >= 0, 0),
+                Price::Nothing => (true, 0),
+            };
             let is_new = self.reserved.get(view.name).is_none();
-            if (!has_slot && free < 1) || free < 0 || (is_new && room == 0) {
+            if !affordable || (is_new && room == 0) {
                 continue;
             }
-            free -= isize::from(!has_slot);
+            free -= cost;
             room -= usize::from(is_new);
             if view.control_plane {
                 control_plane.insert(view.name);
@@ -159,7 +186,9 @@ impl<'a> Field<'a> {
     fn busy_control_plane<'b>(&'b self, hindrances: &'b [Hindrance<'_>]) -> BTreeSet<&'b str> {
         let own = self.views.iter().filter(|view| view.control_plane && self.is_busy(view));
         let others = hindrances.iter().filter(|hindrance| hindrance.busy);
+        // Whether those that are gone are of the control plane, nobody can tell.
         own.map(|view| view.name)
+            .chain(self.gone().map(|(node, _)| node))
             .chain(others.map(|hindrance| hindrance.view.name))
             .collect()
     }
@@ -172,9 +201,7 @@ impl<'a> Field<'a> {
     /// What must come to pass before the next node can go, or before all are done.
     fn blockers(&self, hindrances: &[Hindrance<'_>]) -> Vec<Blocker> {
         let own = self.views.iter().filter_map(|view| self.blocker(view));
-        let names: BTreeSet<&str> = self.views.iter().map(|view| view.name).collect();
-        let gone = self.reserved.iter().filter(|(node, _)| !names.contains(node));
-        let gone = gone.map(|(node, reservation)| Blocker::Gone {
+        let gone = self.gone().map(|(node, reservation)| Blocker::Gone {
             node: node.to_owned(),
             since: reservation.since,
         });

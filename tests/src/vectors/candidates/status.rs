@@ -116,7 +116,7 @@ fn by_type(
 pub(super) fn names_the_same(cluster: &Cluster, what: &str, theirs: &str, ours: &str, checks: &mut Checks<'_>) {
     let words = |text: &str| -> BTreeSet<String> {
         let split = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
-        split.map(str::to_owned).collect()
+        split.map(|word| word.trim_matches('.').to_owned()).collect()
     };
     let named = |word: &String| {
         let node = cluster.input.nodes.iter().any(|node| node.metadata.name.as_ref() == Some(word));
