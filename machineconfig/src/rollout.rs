@@ -34,8 +34,8 @@ use choice::Field;
 
 /// How long the view of a node may lag behind the write that told it. A reservation that is younger is taken as carried out.
 pub const RESUME_AFTER: SignedDuration = SignedDuration::from_secs(30);
-/// How long a reservation is kept whose node does not bear its mark and has no use for it, or is gone: longer than any view lags behind and
-/// any leader that made it goes on working.
+/// How long a reservation is kept whose node does not bear its mark, or is gone: longer than any view lags behind, and than the leader that made
+/// it can go on working after another one has taken its place.
 pub const FORGET_AFTER: SignedDuration = SignedDuration::from_mins(10);
 /// At most this many nodes of a pool are reserved at once, since the reservations must fit into one annotation (256 KiB for all of an object).
 pub const MAX_RESERVED: usize = 256;
@@ -151,7 +151,7 @@ pub fn next(pool: &MachineConfigPool, nodes: &[&Node], around: &Around<'_>, now:
     let gate = gate(pool, unreadable.as_ref().err(), views.len());
     let moving = gate.is_none();
     let mut reserved = unreadable.unwrap_or_default();
-    let release = reserved.settled(&views, moving.then_some(target), now);
+    let release = reserved.settled(&views, now);
     for node in &release {
         reserved.remove(node);
     }

@@ -35,7 +35,7 @@ struct Hindrance<'a> {
 enum Price {
     /// A free slot: it works by now, or is away for a reason that may pass before the config does.
     Slot,
-    /// The slot that it has, as long as no more nodes are away than may be: it works by now, and will be away.
+    /// The slot that it has, as long as no more nodes are away than may be: it works by now, and will not then.
     Held,
     /// Nothing: its failed update keeps it away anyhow.
     Nothing,
@@ -94,9 +94,14 @@ impl<'a> Field<'a> {
         view.is_unavailable() || fails || self.reserved.get(view.name).is_some()
     }
 
+    /// Whether a node has a slot that it does not use.
+    fn has_slot(&self, view: &NodeView<'_>) -> bool {
+        !view.is_unavailable() && self.reserved.get(view.name).is_some()
+    }
+
     /// What it takes to lead a candidate on.
     fn price(&self, view: &NodeView<'_>) -> Price {
-        if !view.is_unavailable() && self.reserved.get(view.name).is_some() {
+        if self.has_slot(view) {
             Price::Held
         } else if view.is_unavailable() && view.is_failing() {
             Price::Nothing
@@ -107,7 +112,6 @@ impl<'a> Field<'a> {
 
     fn free(&self) -> isize {
         let busy = self.views.iter().filter(|view| self.is_busy(view)).count();
-        let signed = |count| isize::try_from(count).unwrap_or(isize::MAX);
         signed(self.limit).saturating_sub(signed(busy + self.gone().count()))
     }
 
@@ -136,6 +140,9 @@ impl<'a> Field<'a> {
 
     fn choose(&self, queue: &[&NodeView<'a>], hindrances: &[Hindrance<'_>]) -> Vec<Grant> {
         let mut free = self.free();
+        // Those that failed, work all the same, and keep their slots: they are no reason against leading one of them on.
+        let is_idle = |view: &&&NodeView<'_>| view.is_failing() && self.has_slot(view);
+        let mut failed = signed(queue.iter().filter(is_idle).count());
         let mut room = MAX_RESERVED.saturating_sub(self.reserved.len());
         let mut control_plane = self.busy_control_plane(hindrances);
         let mut grants = Vec::new();
@@ -145,7 +152,7 @@ impl<'a> Field<'a> {
             }
             let (affordable, cost) = match self.price(view) {
                 Price::Slot => (free >= 1, 1),
-                Price::Held => (free >= 0, 0),
+                Price::Held => (free + failed - isize::from(view.is_failing()) >= 0, 0),
                 Price::Nothing => (true, 0),
             };
             let is_new = self.reserved.get(view.name).is_none();
@@ -153,6 +160,7 @@ impl<'a> Field<'a> {
                 continue;
             }
             free -= cost;
+            failed -= isize::from(view.is_failing() && self.has_slot(view));
             room -= usize::from(is_new);
             if view.control_plane {
                 control_plane.insert(view.name);
@@ -240,6 +248,10 @@ impl<'a> Field<'a> {
     fn adopted_away(&self, view: &NodeView<'_>) -> bool {
         self.is_candidate(view) && self.around.adopt.contains_key(view.name)
     }
+}
+
+fn signed(count: usize) -> isize {
+    isize::try_from(count).unwrap_or(isize::MAX)
 }
 
 /// Of the control plane one node is away at a time, and arbiters go last.

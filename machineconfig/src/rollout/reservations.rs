@@ -117,12 +117,11 @@ impl Reservations {
         self.nodes.remove(node);
     }
 
-    /// The nodes whose reservations have served their purpose, judged by what the nodes say; `target` is what they are led to, none
-    /// while nothing is rolled out.
+    /// The nodes whose reservations have served their purpose, judged by what the nodes say.
     ///
     /// A node that bears the mark of its reservation is done by its own word. One that does not was never told, or this view of it
-    /// is from before: its slot is kept until that can no longer be, and as long as the node may still be told.
-    pub(super) fn settled(&self, views: &[NodeView<'_>], target: Option<&str>, now: Timestamp) -> Vec<String> {
+    /// is from before: its slot is kept until that can no longer be.
+    pub(super) fn settled(&self, views: &[NodeView<'_>], now: Timestamp) -> Vec<String> {
         if self.is_empty() {
             return Vec::new();
         }
@@ -131,8 +130,7 @@ impl Reservations {
             let forgotten = now.duration_since(reservation.since) >= FORGET_AFTER;
             match views.get(node.as_str()) {
                 Some(view) if view.reserved_by == Some(reservation.id.as_str()) => view.is_done(),
-                Some(view) => forgotten && !target.is_some_and(|target| view.needs(target)),
-                None => forgotten,
+                Some(_) | None => forgotten,
             }
         };
         let nodes = self.nodes.iter().filter(settled);

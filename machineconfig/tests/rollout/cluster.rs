@@ -199,7 +199,7 @@ impl Cluster {
     }
 
     /// Slots are never taken beyond the limit, as far as the leader can know: by what is truly in flight, what is reserved, and
-    /// what it sees to be away. A node that it sees to be away already may be told all the same.
+    /// what it sees to be away. When there are too many already, only one of those may be told, and only if no more get away by it.
     fn check_reservations(&self, decision: &Decision, before: &Reservations, view: &[&Node]) {
         let granted: BTreeSet<&str> = decision.grants().iter().map(|grant| grant.node.as_str()).collect();
         if granted.is_empty() {
@@ -209,13 +209,22 @@ impl Cluster {
         let seen = view.iter().filter(|node| is_away(node));
         let seen: BTreeSet<&str> = seen.map(|node| node.metadata.name.as_deref().unwrap()).collect();
         let after = Reservations::of(&self.pool).unwrap();
-        let mut all: BTreeSet<&str> = self.in_flight();
+        let mut known: BTreeSet<&str> = self.in_flight();
+        let given_back = |node: &str| decision.release.iter().any(|released| released == node);
+        known.extend(before.iter().map(|(node, _)| node).filter(|node| !given_back(node)));
+        known.extend(&seen);
+        let mut all = known.clone();
         all.extend(after.iter().map(|(node, _)| node));
-        all.extend(&seen);
+        let away: BTreeSet<&str> = seen.union(&granted).copied().collect();
         let limit = self.limit(view.len());
         assert!(
-            all.len() <= limit || granted.is_subset(&seen),
+            all.len() <= limit || granted.is_subset(&known),
             "{all:?} are away or may be, {limit} may be, and {granted:?} get slots beside {before:?}: {}",
+            self.story()
+        );
+        assert!(
+            away.len() <= limit || granted.is_subset(&seen),
+            "{away:?} will be away with {granted:?}, {limit} may be: {}",
             self.story()
         );
         if self.control_plane {
