@@ -23,9 +23,9 @@ pub use account::{Account, summary};
 pub use built_in::{BUILT_IN, built_in, is_built_in};
 pub use check::{check, limit};
 pub use membership::{Membership, Pools, labels_of, membership, started_for};
+pub(crate) use node::second;
 pub use node::{NodeView, Progress, State, Unready};
 pub use status::{Counting, completed, status};
-pub(crate) use node::second;
 
 /// A label key's name and a label value are at most this many characters (Kubernetes labels).
 const MAX_LABEL: usize = 63;

@@ -2,7 +2,7 @@
 //!
 //! [`next`] decides on a view of the pool and its nodes. What it decides is carried out in this order:
 //!
-//! 1. [`reserve`] gives the pool's new reservations. When they differ from the old ones they are written with [`pool_patch`],
+//! 1. [`reserve`] gives the pool's new reservations. When they differ from [`Decision::reserved`] they are written with [`pool_patch`],
 //!    which names the resource version of the pool that was decided on. When that write is refused, somebody else
 //!    was there first: nothing else is written, and everything begins anew.
 //! 2. Every node of the pool gets its [`node_patch`], which names the resource version of the node that was decided on. When one is
@@ -78,6 +78,8 @@ pub struct Decision {
     pub step: Step,
     /// What it was decided by.
     pub tally: Tally,
+    /// The reservations that it was made with, as they stand in the pool; none when they cannot be read.
+    pub reserved: Reservations,
     /// Nodes whose reservations have served their purpose.
     pub release: Vec<String>,
     /// Labels for nodes that belong to another pool, by the node's name.
@@ -147,14 +149,12 @@ pub struct Event {
 pub fn next(pool: &MachineConfigPool, nodes: &[&Node], around: &Around<'_>, now: Timestamp) -> Decision {
     let target = pool.spec.configuration.name.as_str();
     let views: Vec<_> = nodes.iter().map(|node| NodeView::of(node)).collect();
-    let unreadable = Reservations::of(pool);
-    let gate = gate(pool, unreadable.as_ref().err(), views.len());
+    let read = Reservations::of(pool);
+    let gate = gate(pool, read.as_ref().err(), views.len());
     let moving = gate.is_none();
-    let mut reserved = unreadable.unwrap_or_default();
-    let release = reserved.settled(&views, now);
-    for node in &release {
-        reserved.remove(node);
-    }
+    let before = read.unwrap_or_default();
+    let release = before.settled(&views, now);
+    let reserved = before.without(&release);
     let field = Field {
         pool,
         target,
@@ -172,6 +172,7 @@ pub fn next(pool: &MachineConfigPool, nodes: &[&Node], around: &Around<'_>, now:
         topology: around.topology.map(str::to_owned),
         step,
         tally: field.tally(),
+        reserved: before,
         release,
         adopt: if moving { field.adopted() } else { BTreeMap::new() },
         deferred,
@@ -198,15 +199,26 @@ fn gate(pool: &MachineConfigPool, unreadable: Option<&Finding>, machines: usize)
 /// What is wrong with the pool's choice of nodes.
 fn selector(pool: &MachineConfigPool) -> Option<Finding> {
     const FIELD: &str = "spec.nodeSelector";
-    let object = format!("MachineConfigPool/{}", pool.metadata.name.as_deref().unwrap_or_default());
+    let object = format!(
+        "MachineConfigPool/{}",
+        pool.metadata.name.as_deref().unwrap_or_default()
+    );
     let given = pool.spec.node_selector.as_ref()?;
     match Selector::new(Some(given)) {
         Ok(selector) if selector.is_empty() => {
             let message = "an empty selector would select every node of the cluster, so it selects none";
-            Some(Finding::error(Code::POOL_SELECTS_EVERY_NODE, object, FIELD, message))
+            Some(Finding::error(
+                Code::POOL_SELECTS_EVERY_NODE,
+                object,
+                FIELD,
+                message,
+            ))
         }
         Ok(_) => None,
-        Err(problems) => problems.into_iter().next().map(|problem| problem.finding(&object, FIELD)),
+        Err(problems) => problems
+            .into_iter()
+            .next()
+            .map(|problem| problem.finding(&object, FIELD)),
     }
 }
 
@@ -243,8 +255,15 @@ impl Decision {
         });
         let message = match self.grants() {
             [] => None,
-            [only] => Some(format!("Node {} is to have MachineConfig {}", only.node, self.target)),
-            several => Some(format!("{} nodes are to have MachineConfig {}", several.len(), self.target)),
+            [only] => Some(format!(
+                "Node {} is to have MachineConfig {}",
+                only.node, self.target
+            )),
+            several => Some(format!(
+                "{} nodes are to have MachineConfig {}",
+                several.len(),
+                self.target
+            )),
         };
         let set = message.map(|message| Event {
             reason: "SetDesiredConfig",

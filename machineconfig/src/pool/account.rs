@@ -63,7 +63,9 @@ impl Account {
             Progress::Failing => {
                 "Mend what the node reports, or take the MachineConfig back: the node is then led to the next config by itself."
             }
-            Progress::Drifted => "Put right by hand what the node reports; it counts as unavailable until then.",
+            Progress::Drifted => {
+                "Put right by hand what the node reports; it counts as unavailable until then."
+            }
             Progress::Updating | Progress::New | Progress::Outdated | Progress::Updated => {
                 self.unready.first().map_or("", |unready| unready.remedy())
             }
@@ -127,7 +129,10 @@ pub fn summary(accounts: &[Account]) -> String {
     }
     let mut text = named(&sorted);
     text.push('.');
-    let remedy = sorted.iter().map(|account| account.remedy()).find(|remedy| !remedy.is_empty());
+    let remedy = sorted
+        .iter()
+        .map(|account| account.remedy())
+        .find(|remedy| !remedy.is_empty());
     if let Some(remedy) = remedy {
         text.push(' ');
         text.push_str(remedy);
@@ -187,7 +192,9 @@ mod tests {
 
     #[test]
     fn long_lists_and_long_reports_are_cut() {
-        let many: Vec<_> = (0..9).map(|i| account(&format!("n{i}"), Progress::New, State::Unset)).collect();
+        let many: Vec<_> = (0..9)
+            .map(|i| account(&format!("n{i}"), Progress::New, State::Unset))
+            .collect();
         assert_eq!(summary(&many).matches("being set up").count(), MAX_NAMED);
         assert!(summary(&many).contains("and 4 more"));
         let report = "ä".repeat(MAX_REPORT);

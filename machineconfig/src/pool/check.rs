@@ -168,13 +168,23 @@ mod tests {
             (json!("18446744073709551615%"), 7, usize::MAX / 100),
         ];
         let pool = |name: &str, value: &Value| {
-            MachineConfigPool::new(name, serde_json::from_value(json!({ "maxUnavailable": value })).unwrap())
+            MachineConfigPool::new(
+                name,
+                serde_json::from_value(json!({ "maxUnavailable": value })).unwrap(),
+            )
         };
         for (value, machines, expected) in table {
             assert_eq!(limit(&pool("edge", &value), machines), Ok(expected), "{value}");
             assert_eq!(limit(&pool("arbiter", &value), machines), Ok(1), "{value}");
         }
-        for value in [json!("60"), json!("40 %"), json!("50 percent"), json!(-1), json!("-5%"), json!("%")] {
+        for value in [
+            json!("60"),
+            json!("40 %"),
+            json!("50 percent"),
+            json!(-1),
+            json!("-5%"),
+            json!("%"),
+        ] {
             let finding = limit(&pool("edge", &value), 4).unwrap_err();
             assert_eq!(finding.code, Code::MAX_UNAVAILABLE);
             assert_eq!(finding.object, "MachineConfigPool/edge");

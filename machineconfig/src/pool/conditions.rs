@@ -148,12 +148,26 @@ mod tests {
             .collect::<Vec<_>>()
         };
         let updating = |status: &str, message: &str, second| {
-            ("Updating".to_owned(), status.to_owned(), message.to_owned(), second)
+            (
+                "Updating".to_owned(),
+                status.to_owned(),
+                message.to_owned(),
+                second,
+            )
         };
         say(Verdict::holds(Kind::Updating, "a"), 1);
-        assert_eq!(say(Verdict::holds(Kind::Updating, "a"), 2), [updating("True", "a", 1)]);
-        assert_eq!(say(Verdict::holds(Kind::Updating, "b"), 3), [updating("True", "b", 1)]);
-        assert_eq!(say(Verdict::fails(Kind::Updating, "b"), 4), [updating("False", "b", 4)]);
+        assert_eq!(
+            say(Verdict::holds(Kind::Updating, "a"), 2),
+            [updating("True", "a", 1)]
+        );
+        assert_eq!(
+            say(Verdict::holds(Kind::Updating, "b"), 3),
+            [updating("True", "b", 1)]
+        );
+        assert_eq!(
+            say(Verdict::fails(Kind::Updating, "b"), 4),
+            [updating("False", "b", 4)]
+        );
         let both = say(Verdict::fails(Kind::Updated, ""), 5);
         assert_eq!(both[0], updating("False", "b", 4));
         assert_eq!(both[1].0, "Updated");
@@ -161,10 +175,19 @@ mod tests {
 
     #[test]
     fn a_refused_rendering_names_the_object_and_the_field() {
-        let finding = Finding::error(Code::KERNEL_TYPE, "MachineConfig/50-x", "spec.kernelType", "\"slow\"");
+        let finding = Finding::error(
+            Code::KERNEL_TYPE,
+            "MachineConfig/50-x",
+            "spec.kernelType",
+            "\"slow\"",
+        );
         let verdict = Verdict::of_render(Err(&[finding]));
         assert!(verdict.holds);
-        assert!(verdict.message.contains("MachineConfig/50-x spec.kernelType"), "{}", verdict.message);
+        assert!(
+            verdict.message.contains("MachineConfig/50-x spec.kernelType"),
+            "{}",
+            verdict.message
+        );
         assert!(!Verdict::of_render(Ok(())).holds);
     }
 }

@@ -121,7 +121,10 @@ fn object(node: &Node) -> String {
 fn in_several(node: &Node, pools: &[&MachineConfigPool]) -> Finding {
     let mut names: Vec<_> = pools.iter().map(|pool| name(pool)).collect();
     names.sort_unstable();
-    let message = format!("selected by the custom pools {}, so none of them updates it", names.join(", "));
+    let message = format!(
+        "selected by the custom pools {}, so none of them updates it",
+        names.join(", ")
+    );
     Finding::error(Code::NODE_IN_POOLS, object(node), "metadata.labels", message)
 }
 
@@ -187,7 +190,10 @@ mod tests {
     }
 
     fn role(name: &str) -> MachineConfigPool {
-        pool(name, json!({"matchLabels": {format!("node-role.kubernetes.io/{name}"): ""}}))
+        pool(
+            name,
+            json!({"matchLabels": {format!("node-role.kubernetes.io/{name}"): ""}}),
+        )
     }
 
     fn node(name: &str, roles: &[&str]) -> Node {
@@ -199,7 +205,8 @@ mod tests {
     }
 
     fn who(node: &Node, pools: &[MachineConfigPool]) -> Result<Option<[String; 3]>, (Code, String)> {
-        let text = |pool: Option<&MachineConfigPool>| pool.map(|pool| name(pool).to_owned()).unwrap_or_default();
+        let text =
+            |pool: Option<&MachineConfigPool>| pool.map(|pool| name(pool).to_owned()).unwrap_or_default();
         match membership(node, &Pools::new(pools)) {
             Ok(found) => Ok(found.map(|m| [Some(m.pool), m.behind, m.ignored].map(text))),
             Err(finding) => Err((finding.code, finding.to_string())),
@@ -217,7 +224,10 @@ mod tests {
             (&["worker", "infra"], Some(["infra", "worker", ""])),
             (&["worker", "master"], Some(["master", "", ""])),
             (&["infra", "master"], Some(["master", "", "infra"])),
-            (&["infra", "master", "worker"], Some(["master", "worker", "infra"])),
+            (
+                &["infra", "master", "worker"],
+                Some(["master", "worker", "infra"]),
+            ),
         ];
         for (roles, expected) in table {
             let expected = expected.map(|names| names.map(str::to_owned));
@@ -235,7 +245,12 @@ mod tests {
         }
         let nodes = [node("a", &["infra"]), node("two", &["infra", "gpu"])];
         let members = Pools::new(&pools).members("infra", &nodes).into_iter();
-        assert_eq!(members.map(|n| n.metadata.name.as_deref().unwrap()).collect::<Vec<_>>(), ["a"]);
+        assert_eq!(
+            members
+                .map(|n| n.metadata.name.as_deref().unwrap())
+                .collect::<Vec<_>>(),
+            ["a"]
+        );
     }
 
     #[test]
@@ -249,12 +264,20 @@ mod tests {
             .insert(OS.into(), "windows".into());
         assert_eq!(who(&windows, &[role("worker")]), Ok(None));
         assert_eq!(who(&node("n", &["worker"]), &[pool("all", json!({}))]), Ok(None));
-        assert_eq!(who(&node("n", &["worker"]), &[pool("all", Value::Null)]), Ok(None));
+        assert_eq!(
+            who(&node("n", &["worker"]), &[pool("all", Value::Null)]),
+            Ok(None)
+        );
     }
 
     #[test]
     fn a_node_is_not_given_away_while_a_pool_that_may_claim_it_cannot_be_read() {
-        let bad = |name: &str| pool(name, json!({"matchExpressions": [{"key": "a", "operator": "Has"}]}));
+        let bad = |name: &str| {
+            pool(
+                name,
+                json!({"matchExpressions": [{"key": "a", "operator": "Has"}]}),
+            )
+        };
         // The unreadable pool, roles of the node, whether somebody decides about it all the same.
         let table: [(&str, &[&str], bool); 8] = [
             ("edge", &["worker"], false),
@@ -274,7 +297,10 @@ mod tests {
             assert_eq!(found.is_ok(), decided, "{unreadable} {roles:?}");
             if let Err((code, text)) = found {
                 assert_eq!(code, Code::NODE_POOL_UNKNOWN);
-                assert!(text.contains("Node/n") && text.contains(&format!("MachineConfigPool/{unreadable}")), "{text}");
+                assert!(
+                    text.contains("Node/n") && text.contains(&format!("MachineConfigPool/{unreadable}")),
+                    "{text}"
+                );
             }
         }
     }
@@ -296,7 +322,8 @@ mod tests {
             }),
         );
         let labels: Vec<_> = labels_of(&pool).into_iter().collect();
-        let expected = [("a", "1"), ("b", "2"), ("c", "3"), ("e", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+        let expected =
+            [("a", "1"), ("b", "2"), ("c", "3"), ("e", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(labels, expected);
     }
 
@@ -305,7 +332,8 @@ mod tests {
         let pools = ["infra", "worker"].map(role);
         let owner = |config: &str| pools.iter().find(|pool| config.contains(name(pool)));
         let started = |annotations: Value| {
-            let node: Node = serde_json::from_value(json!({"metadata": {"annotations": annotations}})).unwrap();
+            let node: Node =
+                serde_json::from_value(json!({"metadata": {"annotations": annotations}})).unwrap();
             started_for(&node, owner).map(name)
         };
         let first = |config: &str| json!({annotations::FIRST_PIVOT_CONFIG: config});

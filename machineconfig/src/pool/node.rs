@@ -7,7 +7,10 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 
 /// Labels of the nodes that make up the control plane, by either name of the role.
-const CONTROL_PLANE_LABELS: [&str; 2] = ["node-role.kubernetes.io/master", "node-role.kubernetes.io/control-plane"];
+const CONTROL_PLANE_LABELS: [&str; 2] = [
+    "node-role.kubernetes.io/master",
+    "node-role.kubernetes.io/control-plane",
+];
 /// Label of a node of the control plane that keeps etcd's majority and runs little else.
 const ARBITER_LABEL: &str = "node-role.kubernetes.io/arbiter";
 /// Name of the pool of those nodes.
@@ -124,7 +127,10 @@ impl<'a> NodeView<'a> {
             state: State::of(said(annotations::STATE)),
             reason: said(annotations::REASON),
             reserved_by: annotation(annotations::RESERVED_BY),
-            unready: unready(node, [annotations::DESIRED_DRAIN, annotations::LAST_APPLIED_DRAIN].map(said)),
+            unready: unready(
+                node,
+                [annotations::DESIRED_DRAIN, annotations::LAST_APPLIED_DRAIN].map(said),
+            ),
             control_plane: full || labelled(ARBITER_LABEL),
             arbiter: !full && labelled(ARBITER_LABEL),
         }
@@ -181,7 +187,9 @@ impl<'a> NodeView<'a> {
             State::Degraded | State::Unreconcilable => Progress::Failing,
             State::Done if self.is_updated(target) => Progress::Updated,
             State::Done if self.is_done() => Progress::Outdated,
-            State::Done | State::Unset | State::Working | State::Rebooting | State::Unknown => Progress::Updating,
+            State::Done | State::Unset | State::Working | State::Rebooting | State::Unknown => {
+                Progress::Updating
+            }
         }
     }
 }
@@ -316,7 +324,12 @@ mod tests {
             let node = handshake(current, desired, state);
             let view = NodeView::of(&node);
             assert_eq!(
-                (view.is_done(), view.is_failing(), view.is_unavailable(), view.progress("c")),
+                (
+                    view.is_done(),
+                    view.is_failing(),
+                    view.is_unavailable(),
+                    view.progress("c")
+                ),
                 (done, failing, unavailable, progress),
                 "{current} {desired} {state}"
             );
@@ -355,15 +368,23 @@ mod tests {
             assert_eq!(view.is_ready(), view.unready.is_empty());
             view.unready.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let one = |type_: &str, status: &str| {
-            json!([{"type": type_, "status": status, "lastTransitionTime": "2026-01-02T03:04:05Z"}])
-        };
+        let one = |type_: &str, status: &str| json!([{"type": type_, "status": status, "lastTransitionTime": "2026-01-02T03:04:05Z"}]);
         let free = ["", ""];
         assert_eq!(said(json!([]), json!({}), free), [""; 0]);
         for (type_, good, bad, text) in [
             ("Ready", "True", "False", "not Ready since 2026-01-02T03:04:05Z"),
-            ("DiskPressure", "False", "True", "short of disk space since 2026-01-02T03:04:05Z"),
-            ("NetworkUnavailable", "False", "True", "without network since 2026-01-02T03:04:05Z"),
+            (
+                "DiskPressure",
+                "False",
+                "True",
+                "short of disk space since 2026-01-02T03:04:05Z",
+            ),
+            (
+                "NetworkUnavailable",
+                "False",
+                "True",
+                "without network since 2026-01-02T03:04:05Z",
+            ),
         ] {
             assert_eq!(said(one(type_, good), json!({}), free), [""; 0]);
             assert_eq!(said(one(type_, bad), json!({}), free), [text]);
@@ -378,14 +399,25 @@ mod tests {
             (["uncordon-c", "drain-c"], true),
             (["uncordon-c", "uncordon-c"], false),
         ] {
-            let text = if ours { "cordoned for its update" } else { "cordoned, not by an update" };
+            let text = if ours {
+                "cordoned for its update"
+            } else {
+                "cordoned, not by an update"
+            };
             assert_eq!(said(json!([]), cordoned.clone(), drains), [text], "{drains:?}");
         }
     }
 
     #[test]
     fn states_keep_their_texts() {
-        for state in [State::Done, State::Working, State::Degraded, State::Unreconcilable, State::Rebooting, State::Unset] {
+        for state in [
+            State::Done,
+            State::Working,
+            State::Degraded,
+            State::Unreconcilable,
+            State::Rebooting,
+            State::Unset,
+        ] {
             assert_eq!(State::of(state.as_str()), state);
         }
         assert_eq!(State::of("done"), State::Unknown);

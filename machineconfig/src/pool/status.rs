@@ -114,7 +114,10 @@ fn reports_failure(report: &MachineConfigNode) -> Option<&Condition> {
 }
 
 fn reports_updated(report: &MachineConfigNode, target: &str) -> bool {
-    let desired = report.status.as_ref().and_then(|status| status.config_version.as_ref());
+    let desired = report
+        .status
+        .as_ref()
+        .and_then(|status| status.config_version.as_ref());
     true_condition(report, "Updated").is_some() && desired.is_some_and(|version| version.desired == target)
 }
 
@@ -144,7 +147,8 @@ fn updating(pool: &MachineConfigPool, members: &[Member<'_>], done: bool) -> Ver
     let have = members.iter().filter(|member| member.updated).count();
     let progress = format!("{have} of {} nodes have MachineConfig {target}", members.len());
     if pool.spec.paused {
-        let message = format!("The pool is paused and not updated; {progress}. Set spec.paused to false to go on.");
+        let message =
+            format!("The pool is paused and not updated; {progress}. Set spec.paused to false to go on.");
         return Verdict::fails(Kind::Updating, message);
     }
     let reservations = Reservations::of(pool).unwrap_or_default();
@@ -171,8 +175,10 @@ fn node_degraded(members: &[Member<'_>]) -> Verdict {
     }
     let texts: Vec<_> = degraded.iter().map(|member| report(member)).collect();
     let remedy = "Mend what is reported, or take the MachineConfig back: a node whose update failed is led to the next config by itself.";
-    Verdict::holds(Kind::NodeDegraded, format!("{}. {remedy}", named(&texts)))
-        .because(format!("{} nodes are reporting degraded status on sync", degraded.len()))
+    Verdict::holds(Kind::NodeDegraded, format!("{}. {remedy}", named(&texts))).because(format!(
+        "{} nodes are reporting degraded status on sync",
+        degraded.len()
+    ))
 }
 
 fn report(member: &Member<'_>) -> String {
@@ -180,14 +186,21 @@ fn report(member: &Member<'_>) -> String {
     let mut texts: Vec<&str> = Vec::new();
     let said = [
         failure.map_or("", |failure| failure.message.as_str()),
-        if member.view.state.is_degraded() { member.view.reason } else { "" },
+        if member.view.state.is_degraded() {
+            member.view.reason
+        } else {
+            ""
+        },
     ];
     for text in said {
         if !text.is_empty() && !texts.contains(&text) {
             texts.push(text);
         }
     }
-    let quoted: Vec<_> = texts.into_iter().map(|text| format!("{:?}", bounded(text))).collect();
+    let quoted: Vec<_> = texts
+        .into_iter()
+        .map(|text| format!("{:?}", bounded(text)))
+        .collect();
     let since = failure.map_or_else(String::new, |failure| {
         format!(" since {}", second(failure.last_transition_time.0))
     });
@@ -237,7 +250,10 @@ fn degraded(status: &MachineConfigPoolStatus) -> Verdict {
 
 /// The config whose rollout this status completes, against the one before.
 #[must_use]
-pub fn completed<'a>(before: Option<&MachineConfigPoolStatus>, after: &'a MachineConfigPoolStatus) -> Option<&'a str> {
+pub fn completed<'a>(
+    before: Option<&MachineConfigPoolStatus>,
+    after: &'a MachineConfigPoolStatus,
+) -> Option<&'a str> {
     let old = before.map_or("", |status| status.configuration.name.as_str());
     let new = after.configuration.name.as_str();
     (!new.is_empty() && new != old).then_some(new)

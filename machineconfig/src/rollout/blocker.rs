@@ -41,14 +41,25 @@ impl fmt::Display for Blocker {
         match self {
             Blocker::Node(account) => account.fmt(f),
             Blocker::Told { node, since } => {
-                write!(f, "{node} was given its turn at {} and has not taken it up yet", second(*since))
+                write!(
+                    f,
+                    "{node} was given its turn at {} and has not taken it up yet",
+                    second(*since)
+                )
             }
             Blocker::Gone { node, since } => {
-                write!(f, "{node} was given its turn at {} and is not in the pool any more", second(*since))
+                write!(
+                    f,
+                    "{node} was given its turn at {} and is not in the pool any more",
+                    second(*since)
+                )
             }
             Blocker::Adopted(node) => write!(f, "{node} is being handed to the pool that it was started for"),
             Blocker::ControlPlane { pool, node } => {
-                write!(f, "of the control plane one node goes at a time, and in pool {pool:?} {node}")
+                write!(
+                    f,
+                    "of the control plane one node goes at a time, and in pool {pool:?} {node}"
+                )
             }
         }
     }

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use crds::MachineConfigPool;
 use jiff::Timestamp;
 
-use super::{Around, Blocker, Grant, MAX_RESERVED, Peer, RESUME_AFTER, Reservation, Reservations, Step, Tally};
+use super::{
+    Around, Blocker, Grant, MAX_RESERVED, Peer, RESUME_AFTER, Reservation, Reservations, Step, Tally,
+};
 use crate::pool::{Account, NodeView, Progress, Unready};
 
 /// All that a choice depends on.
@@ -118,7 +120,9 @@ impl<'a> Field<'a> {
     /// Reservations of nodes that are not in the pool, or not in this view of it.
     fn gone(&self) -> impl Iterator<Item = (&str, &Reservation)> {
         let names: BTreeSet<&str> = self.views.iter().map(|view| view.name).collect();
-        self.reserved.iter().filter(move |(node, _)| !names.contains(node))
+        self.reserved
+            .iter()
+            .filter(move |(node, _)| !names.contains(node))
     }
 
     /// The candidates in the order of their turns, and the leader's node if it lets others go first.
@@ -129,7 +133,15 @@ impl<'a> Field<'a> {
             .filter(|view| self.is_candidate(view) && !self.around.adopt.contains_key(view.name))
             .collect();
         // A failed node may try its old config again at any time, so it goes before nodes that are well. Nodes without zone go last.
-        queue.sort_by_key(|view| (!view.is_failing(), view.zone.is_none(), view.zone, view.created, view.name));
+        queue.sort_by_key(|view| {
+            (
+                !view.is_failing(),
+                view.zone.is_none(),
+                view.zone,
+                view.created,
+                view.name,
+            )
+        });
         let leader = |view: &&NodeView<'_>| {
             Some(view.name) == self.around.leader && self.reserved.get(view.name).is_none()
         };
@@ -192,7 +204,10 @@ impl<'a> Field<'a> {
     }
 
     fn busy_control_plane<'b>(&'b self, hindrances: &'b [Hindrance<'_>]) -> BTreeSet<&'b str> {
-        let own = self.views.iter().filter(|view| view.control_plane && self.is_busy(view));
+        let own = self
+            .views
+            .iter()
+            .filter(|view| view.control_plane && self.is_busy(view));
         let others = hindrances.iter().filter(|hindrance| hindrance.busy);
         // Whether those that are gone are of the control plane, nobody can tell.
         own.map(|view| view.name)
@@ -203,7 +218,10 @@ impl<'a> Field<'a> {
 
     fn hindrances(&self) -> Vec<Hindrance<'a>> {
         let peers = self.around.peers.iter();
-        peers.map(hindrance).filter(|h| h.busy || h.goes_before_arbiters).collect()
+        peers
+            .map(hindrance)
+            .filter(|h| h.busy || h.goes_before_arbiters)
+            .collect()
     }
 
     /// What must come to pass before the next node can go, or before all are done.
@@ -264,13 +282,19 @@ fn waits_for_control_plane(view: &NodeView<'_>, busy: &BTreeSet<&str>, hindrance
 fn hindrance<'a>(peer: &Peer<'a>) -> Hindrance<'a> {
     let view = NodeView::of(peer.node);
     let target = peer.pool.map_or("", |pool| pool.spec.configuration.name.as_str());
-    let reserved = peer.pool.and_then(|pool| Reservations::of(pool).ok()).unwrap_or_default();
+    let reserved = peer
+        .pool
+        .and_then(|pool| Reservations::of(pool).ok())
+        .unwrap_or_default();
     let is_told = !view.needs(target);
     let fails = view.is_failing() && is_told;
     let since = reserved.since(view.name);
     let paused = peer.pool.is_none_or(|pool| pool.spec.paused || target.is_empty());
     Hindrance {
-        pool: peer.pool.and_then(|pool| pool.metadata.name.as_deref()).unwrap_or_default(),
+        pool: peer
+            .pool
+            .and_then(|pool| pool.metadata.name.as_deref())
+            .unwrap_or_default(),
         busy: view.is_unavailable() || fails || since.is_some(),
         goes_before_arbiters: !view.arbiter && (view.is_unavailable() || (!is_told && !paused)),
         view,

@@ -75,17 +75,23 @@ pub fn node_patch(decision: &Decision, node: &Node) -> Option<NodePatch> {
         && said(annotations::CONTROL_PLANE_TOPOLOGY) != Some(topology)
     {
         let told = Some(topology.clone());
-        patch.annotations.insert(annotations::CONTROL_PLANE_TOPOLOGY, told);
+        patch
+            .annotations
+            .insert(annotations::CONTROL_PLANE_TOPOLOGY, told);
     }
     if let Some(labels) = decision.adopt.get(view.name) {
         patch.labels.clone_from(labels);
         let mark = Some(String::new());
-        patch.annotations.insert(annotations::CUSTOM_POOL_LABELS_APPLIED, mark);
+        patch
+            .annotations
+            .insert(annotations::CUSTOM_POOL_LABELS_APPLIED, mark);
     }
     if let Some(grant) = decision.grants().iter().find(|grant| grant.node == view.name) {
         let target = Some(decision.target.clone());
         patch.annotations.insert(annotations::DESIRED_CONFIG, target);
-        patch.annotations.insert(annotations::RESERVED_BY, Some(grant.id.clone()));
+        patch
+            .annotations
+            .insert(annotations::RESERVED_BY, Some(grant.id.clone()));
         if view.desired_image.is_some() {
             patch.annotations.insert(annotations::DESIRED_IMAGE, None);
         }
@@ -95,8 +101,13 @@ pub fn node_patch(decision: &Decision, node: &Node) -> Option<NodePatch> {
 
 /// All taints of a node once it has ours, or not; none when that is so already.
 fn taints(node: &Node, wanted: bool) -> Option<Vec<Taint>> {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
-    let is_ours = |taint: &Taint| taint.key == annotations::UPDATE_IN_PROGRESS_TAINT && taint.effect == EFFECT;
+    let taints = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.as_deref())
+        .unwrap_or_default();
+    let is_ours =
+        |taint: &Taint| taint.key == annotations::UPDATE_IN_PROGRESS_TAINT && taint.effect == EFFECT;
     if taints.iter().any(is_ours) == wanted {
         return None;
     }

@@ -98,7 +98,9 @@ impl Reservations {
 
     /// All of them, by the node's name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Reservation)> {
-        self.nodes.iter().map(|(node, reservation)| (node.as_str(), reservation))
+        self.nodes
+            .iter()
+            .map(|(node, reservation)| (node.as_str(), reservation))
     }
 
     /// How many slots are taken.
@@ -113,8 +115,12 @@ impl Reservations {
         self.nodes.is_empty()
     }
 
-    pub(super) fn remove(&mut self, node: &str) {
-        self.nodes.remove(node);
+    pub(super) fn without(&self, nodes: &[String]) -> Self {
+        let mut rest = self.clone();
+        for node in nodes {
+            rest.nodes.remove(node);
+        }
+        rest
     }
 
     /// The nodes whose reservations have served their purpose, judged by what the nodes say.
@@ -157,9 +163,5 @@ pub fn reserve(reservations: &Reservations, decision: &Decision, now: Timestamp)
 /// The reservations without those that have served their purpose by a decision.
 #[must_use]
 pub fn release(reservations: &Reservations, decision: &Decision) -> Reservations {
-    let mut new = reservations.clone();
-    for node in &decision.release {
-        new.remove(node);
-    }
-    new
+    reservations.without(&decision.release)
 }

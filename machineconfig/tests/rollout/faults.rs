@@ -27,7 +27,7 @@ impl Cluster {
                 self.account.deleted += 1;
                 self.machines.remove(&node);
             }
-            (5, _) if names.len() < 9 => self.join(true),
+            (5, _) if names.len() < 6 => self.join(true),
             (6, Some(node)) => self.drift(&node),
             (7 | 8, _) => self.pause(),
             (9 | 10, _) => self.resume(),
@@ -77,7 +77,11 @@ impl Cluster {
     pub(super) fn stop_faults(&mut self) {
         self.tell(|| "no more faults".to_owned());
         self.resume();
-        if self.bad.get(&self.pool.spec.configuration.name).is_some_and(|odds| *odds > 0) {
+        if self
+            .bad
+            .get(&self.pool.spec.configuration.name)
+            .is_some_and(|odds| *odds > 0)
+        {
             let config = self.new_config();
             self.tell(|| format!("target {config}"));
             self.change_pool(|pool| pool.spec.configuration.name = config);

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crds::MachineConfigPool;
 use k8s_openapi::api::core::v1::Node;
-use machineconfig::rollout::{Around, NodePatch, Reservations, Step, next, node_patch, reserve};
+use machineconfig::rollout::{Around, NodePatch, Step, next, node_patch, reserve};
 
 use super::cluster::Cluster;
 
@@ -24,10 +24,9 @@ pub(super) struct Leader {
 
 impl Leader {
     pub(super) fn new(cluster: &Cluster) -> Self {
-        let nodes = cluster.machines.iter();
         Self {
             pool: Rc::clone(&cluster.pool),
-            nodes: nodes.map(|(name, machine)| (name.clone(), Rc::clone(&machine.node))).collect(),
+            nodes: BTreeMap::new(),
             writes: VecDeque::new(),
             decided_at: 0,
             stalled: 0,
@@ -48,30 +47,42 @@ impl Leader {
             1 => self.writes.clear(),
             _ => {}
         }
-        self.look(cluster);
-        if self.writes.is_empty() {
+        let news = self.look(cluster);
+        // As a controller does: when something happened, and now and then.
+        if self.writes.is_empty() && (news || cluster.random.u8(0..4) == 0) {
             self.decide(cluster);
         }
         while cluster.random.u8(0..5) > 0 {
-            let Some((node, patch)) = self.writes.pop_front() else { break };
+            let Some((node, patch)) = self.writes.pop_front() else {
+                break;
+            };
             cluster.write_node(&node, &patch, self.decided_at);
         }
     }
 
-    /// Sees some of what happened: each object by itself, and never back in time.
-    fn look(&mut self, cluster: &mut Cluster) {
-        if cluster.random.u8(0..4) > 0 {
+    /// Sees some of what happened: each object by itself, and never back in time. Whether there was anything new.
+    fn look(&mut self, cluster: &mut Cluster) -> bool {
+        let mut news = false;
+        if !Rc::ptr_eq(&self.pool, &cluster.pool) && cluster.random.u8(0..4) > 0 {
             self.pool = Rc::clone(&cluster.pool);
+            news = true;
         }
-        let names: Vec<String> = cluster.machines.keys().cloned().collect();
-        for name in names {
-            if cluster.random.u8(0..4) > 0 {
-                self.nodes.insert(name.clone(), Rc::clone(&cluster.machines[&name].node));
+        for (name, machine) in &cluster.machines {
+            let known = self
+                .nodes
+                .get(name)
+                .is_some_and(|node| Rc::ptr_eq(node, &machine.node));
+            if !known && cluster.random.u8(0..4) > 0 {
+                self.nodes.insert(name.clone(), Rc::clone(&machine.node));
+                news = true;
             }
         }
         if cluster.random.u8(0..3) > 0 {
+            let before = self.nodes.len();
             self.nodes.retain(|name, _| cluster.machines.contains_key(name));
+            news |= self.nodes.len() < before;
         }
+        news
     }
 
     fn decide(&mut self, cluster: &mut Cluster) {
@@ -84,7 +95,11 @@ impl Leader {
         let decision = next(&self.pool, &nodes, &around, cluster.now);
         match &decision.step {
             Step::Waiting(blockers) => {
-                assert!(!blockers.is_empty(), "waits for nothing: {decision:?}: {}", cluster.story());
+                assert!(
+                    !blockers.is_empty(),
+                    "waits for nothing: {decision:?}: {}",
+                    cluster.story()
+                );
             }
             Step::Go(grants) => assert!(!grants.is_empty()),
             Step::Paused => cluster.account.paused += 1,
@@ -93,10 +108,9 @@ impl Leader {
                 panic!("{decision:?}: {}", cluster.story())
             }
         }
-        let before = Reservations::of(&self.pool).unwrap();
-        let after = reserve(&before, &decision, cluster.now);
+        let after = reserve(&decision.reserved, &decision, cluster.now);
         self.decided_at = cluster.revision();
-        if after != before && !cluster.write_reservations(&decision, &after, &nodes) {
+        if after != decision.reserved && !cluster.write_reservations(&decision, &after, &nodes) {
             return;
         }
         let patches = nodes.iter().filter_map(|node| {

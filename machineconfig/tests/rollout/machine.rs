@@ -44,6 +44,11 @@ impl Machine {
         self.phase == Phase::Idle
     }
 
+    /// Whether it does nothing and has nothing to do. It takes up what it is told in one write that fails when it is told anew.
+    pub(super) fn is_at_peace(&self) -> bool {
+        self.is_idle() && self.said(annotations::DESIRED_CONFIG) == self.said(annotations::CURRENT_CONFIG)
+    }
+
     pub(super) fn said(&self, key: &str) -> &str {
         said(&self.node, key)
     }
@@ -51,12 +56,17 @@ impl Machine {
 
 fn said<'a>(node: &'a Node, key: &str) -> &'a str {
     let annotations = node.metadata.annotations.as_ref();
-    annotations.and_then(|all| all.get(key)).map_or("", String::as_str)
+    annotations
+        .and_then(|all| all.get(key))
+        .map_or("", String::as_str)
 }
 
 /// Whether a node is away by what it says: the reference's rule, written down once more.
 pub(super) fn is_away(node: &Node) -> bool {
-    let (current, desired) = (said(node, annotations::CURRENT_CONFIG), said(node, annotations::DESIRED_CONFIG));
+    let (current, desired) = (
+        said(node, annotations::CURRENT_CONFIG),
+        said(node, annotations::DESIRED_CONFIG),
+    );
     let state = said(node, annotations::STATE);
     let done = !current.is_empty() && current == desired && state == "Done";
     let failing = current != desired && state == "Degraded";
@@ -64,8 +74,14 @@ pub(super) fn is_away(node: &Node) -> bool {
 }
 
 fn is_ready(node: &Node) -> bool {
-    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_deref());
-    let ready = conditions.unwrap_or_default().iter().all(|condition| condition.status == "True");
+    let conditions = node
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.as_deref());
+    let ready = conditions
+        .unwrap_or_default()
+        .iter()
+        .all(|condition| condition.status == "True");
     ready && node.spec.as_ref().and_then(|spec| spec.unschedulable) != Some(true)
 }
 
@@ -112,15 +128,14 @@ impl Cluster {
             Phase::Rebooting(0) => return self.finish(name),
             Phase::Rebooting(rounds) => Phase::Rebooting(rounds - 1),
         };
-        let machine = self.machines.get_mut(name).expect("it was there just now");
-        machine.phase = next;
-        if next == Phase::Idle && !told {
-            machine.in_flight = false;
-        }
+        self.set_phase(name, next);
     }
 
     fn set_phase(&mut self, name: &str, phase: Phase) {
-        self.machines.get_mut(name).expect("machines run while they are there").phase = phase;
+        self.machines
+            .get_mut(name)
+            .expect("machines run while they are there")
+            .phase = phase;
     }
 
     pub(super) fn finish_joining(&mut self, name: &str) {

@@ -20,7 +20,7 @@ const ROLLOUTS: u64 = 10_000;
 /// How many threads make them.
 const THREADS: u64 = 4;
 /// For so many rounds there are faults.
-const ROUNDS_WITH_FAULTS: usize = 14;
+const ROUNDS_WITH_FAULTS: usize = 12;
 /// Within so many rounds after the last fault everything is updated. The slowest take what forgetting a deleted node takes.
 const ROUNDS_TO_END: usize = 400;
 
@@ -53,7 +53,10 @@ fn rollout(seed: u64, tell: bool) -> Account {
             return cluster.account;
         }
     }
-    panic!("not updated {ROUNDS_TO_END} rounds after the last fault: {}", cluster.story());
+    panic!(
+        "not updated {ROUNDS_TO_END} rounds after the last fault: {}",
+        cluster.story()
+    );
 }
 
 fn round(cluster: &mut Cluster, leaders: &mut [Leader; 2]) {

@@ -78,12 +78,14 @@ pub(super) fn compare(case: &Case, checks: &mut Checks<'_>) -> Result<()> {
     membership(&cluster, &expect, checks);
     limits(&cluster, own, &expect, checks);
     let mut rounds = vec![cluster.decide(own)];
-    if cluster.input.pool == "master" && cluster.input.control_plane_topology.as_deref() == Some(WITH_ARBITERS) {
+    if cluster.input.pool == "master"
+        && cluster.input.control_plane_topology.as_deref() == Some(WITH_ARBITERS)
+    {
         rounds.push(cluster.decide(cluster.pool("arbiter")?));
     }
     choice(&rounds[0], &expect, checks);
-    let lone_arbiters =
-        cluster.input.pool == "arbiter" && cluster.input.control_plane_topology.as_deref() != Some(WITH_ARBITERS);
+    let lone_arbiters = cluster.input.pool == "arbiter"
+        && cluster.input.control_plane_topology.as_deref() != Some(WITH_ARBITERS);
     if lone_arbiters && checks.deviates(Rule::ArbiterWithoutTopology) {
         if rounds[0].grants().len() != 1 {
             checks.differs("arbiters are not led to their config one at a time");
@@ -113,7 +115,10 @@ impl Cluster {
 
     fn pool(&self, name: &str) -> Result<&MachineConfigPool> {
         let named = |pool: &&MachineConfigPool| pool.metadata.name.as_deref() == Some(name);
-        self.pools.iter().find(named).with_context(|| format!("no pool {name}"))
+        self.pools
+            .iter()
+            .find(named)
+            .with_context(|| format!("no pool {name}"))
     }
 
     fn members(&self, pool: &MachineConfigPool) -> Vec<&Node> {
@@ -127,7 +132,10 @@ impl Cluster {
         let is_peer = |node: &&Node| NodeView::of(node).control_plane && !members.contains(node);
         let peer = |node| Peer {
             node,
-            pool: pool::membership(node, &all).ok().flatten().map(|found| found.pool),
+            pool: pool::membership(node, &all)
+                .ok()
+                .flatten()
+                .map(|found| found.pool),
         };
         let started = |node: &&'_ Node| pool::started_for(node, |config| self.owner(config));
         let adopt = members.iter().filter_map(|node| {
@@ -214,7 +222,9 @@ fn choice(decision: &Decision, expect: &Expect, checks: &mut Checks<'_>) {
         return checks.refused("the rollout", error, refused.as_deref());
     }
     if let Some(message) = refused {
-        return checks.differs(format!("the rollout is refused, the reference makes it: {message}"));
+        return checks.differs(format!(
+            "the rollout is refused, the reference makes it: {message}"
+        ));
     }
     let tally = &decision.tally;
     checks.equal("unavailable nodes", &expect.unavailable, &tally.unavailable);
@@ -238,12 +248,16 @@ fn targets(rounds: &[Decision], expect: &Expect, checks: &mut Checks<'_>) {
 fn changes(cluster: &Cluster, rounds: &[Decision], expect: &Expect, checks: &mut Checks<'_>) {
     let mut ours = BTreeMap::new();
     for decision in rounds {
-        let Ok(pool) = cluster.pool(&decision.pool) else { continue };
+        let Ok(pool) = cluster.pool(&decision.pool) else {
+            continue;
+        };
         for node in cluster.members(pool) {
             let view = NodeView::of(node);
             let told = !view.needs(&decision.target) && !view.is_done();
             let patch = rollout::node_patch(decision, node);
-            let mut change = patch.as_ref().map_or_else(BTreeMap::new, |patch| change(patch, node));
+            let mut change = patch
+                .as_ref()
+                .map_or_else(BTreeMap::new, |patch| change(patch, node));
             let expected = expect.nodes_changed.get(view.name);
             let same_taint = |key: &str| expected.and_then(|value| value.get(key)) == change.get(key);
             let (added, removed) = ("updateInProgressTaintAdded", "updateInProgressTaintRemoved");
@@ -267,7 +281,11 @@ fn is_ours(taint: &k8s_openapi::api::core::v1::Taint) -> bool {
 }
 
 fn tainted(node: &Node) -> bool {
-    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let taints = node
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.taints.as_deref())
+        .unwrap_or_default();
     taints.iter().any(is_ours)
 }
 
@@ -333,7 +351,8 @@ fn events(
         (words.next().unwrap_or_default(), words.next().unwrap_or_default())
     };
     let expected: Vec<_> = expect.pool_events.iter().map(split).collect();
-    let reasons = |events: &[(String, String)]| events.iter().map(|event| event.0.clone()).collect::<Vec<_>>();
+    let reasons =
+        |events: &[(String, String)]| events.iter().map(|event| event.0.clone()).collect::<Vec<_>>();
     checks.equal("reasons of events", &reasons(&expected), &reasons(&ours));
     for ((reason, theirs), (_, ours)) in expected.iter().zip(&ours) {
         status::names_the_same(cluster, &format!("event {reason}"), theirs, ours, checks);

@@ -26,7 +26,13 @@ pub(super) fn of(cluster: &Cluster, own: &MachineConfigPool) -> MachineConfigPoo
     } else {
         Counting::Annotations
     };
-    pool::status(own, &cluster.members(own), &reports, counting, Timestamp::UNIX_EPOCH)
+    pool::status(
+        own,
+        &cluster.members(own),
+        &reports,
+        counting,
+        Timestamp::UNIX_EPOCH,
+    )
 }
 
 pub(super) fn compare(cluster: &Cluster, own: &MachineConfigPool, expect: &Expect, checks: &mut Checks<'_>) {
@@ -62,9 +68,13 @@ pub(super) fn compare(cluster: &Cluster, own: &MachineConfigPool, expect: &Expec
         let what = format!("condition {}", expected.type_);
         let miscounted = expected.type_ == "NodeDegraded"
             && expected.status == "True"
-            && !expected.reason.starts_with(&format!("{} ", counted["degradedMachineCount"]));
+            && !expected
+                .reason
+                .starts_with(&format!("{} ", counted["degradedMachineCount"]));
         if miscounted && checks.deviates(Rule::DegradedByName) {
-            let reason = expected.reason.replacen("0 ", &format!("{} ", counted["degradedMachineCount"]), 1);
+            let reason = expected
+                .reason
+                .replacen("0 ", &format!("{} ", counted["degradedMachineCount"]), 1);
             checks.equal(&what, &reason, &ours.reason);
         } else {
             checks.equal(&what, &expected.reason, &ours.reason);
@@ -113,20 +123,32 @@ fn by_type(
 }
 
 /// Texts are ours; nodes, configs and what nodes report must be in them where the reference has them.
-pub(super) fn names_the_same(cluster: &Cluster, what: &str, theirs: &str, ours: &str, checks: &mut Checks<'_>) {
+pub(super) fn names_the_same(
+    cluster: &Cluster,
+    what: &str,
+    theirs: &str,
+    ours: &str,
+    checks: &mut Checks<'_>,
+) {
     let words = |text: &str| -> BTreeSet<String> {
         let split = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
         split.map(|word| word.trim_matches('.').to_owned()).collect()
     };
     let named = |word: &String| {
-        let node = cluster.input.nodes.iter().any(|node| node.metadata.name.as_ref() == Some(word));
+        let node = cluster
+            .input
+            .nodes
+            .iter()
+            .any(|node| node.metadata.name.as_ref() == Some(word));
         node || word.starts_with("rendered-") || word.parse::<usize>().is_ok()
     };
     let quoted = theirs.split('"').skip(1).step_by(2).map(str::to_owned);
     let names: Vec<String> = words(theirs).into_iter().filter(named).chain(quoted).collect();
     for name in names {
         if !words(ours).contains(&name) && !ours.contains(&format!("{name:?}")) {
-            checks.differs(format!("{what}: our text does not name {name}\n  reference: {theirs}\n  ours:      {ours}"));
+            checks.differs(format!(
+                "{what}: our text does not name {name}\n  reference: {theirs}\n  ours:      {ours}"
+            ));
         }
     }
 }
