@@ -126,7 +126,7 @@ impl Reservations {
     /// The nodes whose reservations have served their purpose, judged by what the nodes say.
     ///
     /// A node that bears the mark of its reservation is done by its own word. One that does not was never told, or this view of it
-    /// is from before: its slot is kept until that can no longer be.
+    /// is from before: its slot is kept until that can no longer be. A node that is not done keeps its slot in any case.
     pub(super) fn settled(&self, views: &[NodeView<'_>], now: Timestamp) -> Vec<String> {
         if self.is_empty() {
             return Vec::new();
@@ -136,7 +136,8 @@ impl Reservations {
             let forgotten = now.duration_since(reservation.since) >= FORGET_AFTER;
             match views.get(node.as_str()) {
                 Some(view) if view.reserved_by == Some(reservation.id.as_str()) => view.is_done(),
-                Some(_) | None => forgotten,
+                Some(view) => forgotten && view.is_done(),
+                None => forgotten,
             }
         };
         let nodes = self.nodes.iter().filter(settled);
