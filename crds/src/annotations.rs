@@ -84,3 +84,15 @@ pub const POST_CONFIG_ACTION: &str = "machineconfiguration.openshift.io/post-con
 /// Why an OS update was not finished at shutdown. For people.
 pub const OSTREE_FINALIZE_STAGED_FAILURE: &str =
     "machineconfiguration.openshift.io/ostree-finalize-staged-failure";
+
+// === Our own, beside those of the reference ===
+
+/// What labels, annotations and condition types of our own begin with. They never change the meaning of
+/// one of the reference's.
+pub const OWN_PREFIX: &str = "machine-config.io/";
+/// Annotation on a pool: the nodes that a rollout has set apart and has not finished yet, as JSON. Written
+/// by the controller, with the resource version of the pool that it has read.
+pub const RESERVATIONS: &str = "machine-config.io/reservations";
+/// Annotation on a node: the reservation by which its [`DESIRED_CONFIG`] was written last. Written by the
+/// controller.
+pub const RESERVED_BY: &str = "machine-config.io/reserved-by";

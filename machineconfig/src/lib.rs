@@ -14,6 +14,7 @@ pub mod redact;
 pub mod registries;
 pub mod render;
 pub mod rendered;
+pub mod rollout;
 pub mod style;
 pub mod wanted;
 

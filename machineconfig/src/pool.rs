@@ -1,9 +1,15 @@
-//! Which MachineConfigs a pool is made of: label selectors and selection (MCO controller 0.6, 2.2).
+//! What a pool is made of and how it stands: selectors and the MachineConfigs they select (MCO controller 0.6, 2.2), which pool decides
+//! about a node, what a node says about itself, and the pool's status (MCO controller 3.2, 3.3, 3.9).
 //!
-//! Entry points: [`Selector`] and [`machine_configs_for`]. A selector that is absent or `{}` selects nothing.
+//! Entry points: [`machine_configs_for`], [`membership()`] and [`status()`]. A selector that is absent or `{}` selects nothing.
 
+mod account;
 mod built_in;
 mod check;
+pub mod conditions;
+mod membership;
+mod node;
+mod status;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,8 +19,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 
 use crate::{Code, Finding};
 
+pub use account::{Account, summary};
 pub use built_in::{BUILT_IN, built_in, is_built_in};
-pub use check::check;
+pub use check::{check, limit};
+pub use membership::{Membership, Pools, labels_of, membership, started_for};
+pub(crate) use node::second;
+pub use node::{NodeView, Progress, State, Unready};
+pub use status::{Counting, completed, status};
 
 /// A label key's name and a label value are at most this many characters (Kubernetes labels).
 const MAX_LABEL: usize = 63;

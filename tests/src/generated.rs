@@ -13,7 +13,7 @@ use crate::repository;
 const MANIFESTS: &str = "crds/manifests";
 
 /// Codes by their first two digits, and what they are about.
-const RANGES: [(u16, &str); 10] = [
+const RANGES: [(u16, &str); 11] = [
     (10, "Reading objects"),
     (11, "One MachineConfig"),
     (12, "Rendering a pool"),
@@ -24,6 +24,7 @@ const RANGES: [(u16, &str); 10] = [
     (60, "Command line"),
     (70, "Changing a node"),
     (71, "What a node runs"),
+    (80, "Rolling out to nodes"),
 ];
 
 /// Writes every generated file, and removes those that are generated no longer.

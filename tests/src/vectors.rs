@@ -1,6 +1,7 @@
 //! The vectors: what the reference answered, held against what our code answers. Entry point: [`run`].
 
 mod actions;
+mod candidates;
 mod cases;
 mod checks;
 mod convert;
@@ -37,10 +38,11 @@ const STACK: usize = 64 << 20;
 type Compare = fn(&Case, &mut Checks<'_>) -> Result<()>;
 
 /// The families that have code. Those of other names are reported as not covered.
-const FAMILIES: [(&str, Compare); 11] = [
+const FAMILIES: [(&str, Compare); 12] = [
     ("accept", serve::accept),
     ("actions", actions::compare),
     ("blame", reconcile::blame),
+    ("candidates", candidates::compare),
     ("convert", convert::compare),
     ("disruption-policy", policy::disruption_policy),
     ("reconcilable", reconcile::reconcilable),

@@ -8,7 +8,7 @@ use ignition::Kind;
 ///
 /// `MC10xx` reading objects, `MC11xx` one MachineConfig, `MC12xx` rendering a pool, `MC20xx` changes a running node
 /// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line, `MC70xx`
-/// changing a node, `MC71xx` what a node runs. A number once given is never
+/// changing a node, `MC71xx` what a node runs, `MC80xx` rolling out to nodes. A number once given is never
 /// given to another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
@@ -342,6 +342,14 @@ codes! {
         "See systemctl status and journalctl -u for the unit on the node.";
     HOST_COMMAND = 7104: "A program of the node that is needed could not be run, or its answer is of no use.",
         "Run the command that is named on the node, and mend what it complains about.";
+    NODE_IN_POOLS = 8001: "A node is selected by more than one custom pool, so nobody can tell which config is its own.",
+        "Take the label off the node by which all but one of them select it.";
+    NODE_POOL_UNKNOWN = 8002: "A pool has a selector that Kubernetes does not accept, so nobody can tell whether a node is its own.",
+        "Correct the nodeSelector of the pool that is named.";
+    RESERVATIONS_UNREADABLE = 8003: "The reservations of a pool cannot be read, so nobody can tell which nodes are being updated.",
+        "Once no node of the pool is being updated, remove its annotation machine-config.io/reservations.";
+    POOL_SELECTS_EVERY_NODE = 8004: "A pool has an empty nodeSelector, which would select every node.",
+        "Select nodes by label, such as matchLabels: {node-role.kubernetes.io/edge: \"\"}, or remove the nodeSelector.";
 }
 
 impl Code {
@@ -393,7 +401,7 @@ mod tests {
             assert!(
                 matches!(
                     entry.code.0 / 100,
-                    10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 70 | 71
+                    10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 70 | 71 | 80
                 ),
                 "{} lies in no range",
                 entry.code

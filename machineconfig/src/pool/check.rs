@@ -4,7 +4,11 @@ use crds::MachineConfigPool;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Selector;
+use super::node::ARBITER;
 use crate::{Code, Finding};
+
+/// The field that says how many nodes may be unavailable.
+const MAX_UNAVAILABLE: &str = "spec.maxUnavailable";
 
 /// What is wrong with a pool by itself, errors and warnings: selectors that Kubernetes does not accept, and a
 /// maxUnavailable that is no number of nodes (the reference then silently never updates a node, or takes 0 for 1).
@@ -51,36 +55,60 @@ fn name(pool: &MachineConfigPool) -> Option<Finding> {
 }
 
 fn max_unavailable(object: &str, value: &IntOrString) -> Option<Finding> {
-    const FIELD: &str = "spec.maxUnavailable";
-    let number = match value {
-        IntOrString::Int(number) => Some(i64::from(*number)),
-        IntOrString::String(text) => percentage(text),
-    };
-    match number {
-        None | Some(i64::MIN..0) => {
-            let shown = match value {
-                IntOrString::Int(number) => number.to_string(),
-                IntOrString::String(text) => format!("{text:?}"),
-            };
-            let message = format!("{shown} is neither a number of nodes nor a percentage");
-            Some(Finding::error(Code::MAX_UNAVAILABLE, object, FIELD, message))
-        }
-        Some(0) => {
+    match Amount::of(value) {
+        None => Some(malformed(object, value)),
+        Some(Amount::Nodes(0) | Amount::Percent(0)) => {
             let message = "0 counts as 1";
             let remedy = "Write 1, or set spec.paused to stop the rollout.";
-            Some(Finding::warning(Code::MAX_UNAVAILABLE, object, FIELD, message).remedy(remedy))
+            Some(Finding::warning(Code::MAX_UNAVAILABLE, object, MAX_UNAVAILABLE, message).remedy(remedy))
         }
-        Some(_) => None,
+        Some(Amount::Nodes(_) | Amount::Percent(_)) => None,
     }
 }
 
-/// The number in `N%`, digits only.
-fn percentage(text: &str) -> Option<i64> {
-    let digits = text.strip_suffix('%')?;
-    if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
+fn malformed(object: &str, value: &IntOrString) -> Finding {
+    let shown = match value {
+        IntOrString::Int(number) => number.to_string(),
+        IntOrString::String(text) => format!("{text:?}"),
+    };
+    let message = format!("{shown} is neither a number of nodes nor a percentage");
+    Finding::error(Code::MAX_UNAVAILABLE, object, MAX_UNAVAILABLE, message)
+}
+
+/// How many of `machines` nodes of a pool may be unavailable at once: 1 when nothing is said, and never less; a percentage is
+/// rounded down. One at a time in the arbiter pool, whatever it says (MCO controller 3.6). Refused: what is neither a number nor a
+/// percentage, and negative numbers.
+pub fn limit(pool: &MachineConfigPool, machines: usize) -> Result<usize, Finding> {
+    let name = pool.metadata.name.as_deref().unwrap_or_default();
+    let Some(value) = pool.spec.max_unavailable.as_ref().filter(|_| name != ARBITER) else {
+        return Ok(1);
+    };
+    let nodes = match Amount::of(value) {
+        None => return Err(malformed(&format!("MachineConfigPool/{name}"), value)),
+        Some(Amount::Nodes(nodes)) => nodes,
+        Some(Amount::Percent(percent)) => machines.saturating_mul(percent) / 100,
+    };
+    Ok(nodes.max(1))
+}
+
+/// What maxUnavailable says.
+enum Amount {
+    Nodes(usize),
+    Percent(usize),
+}
+
+impl Amount {
+    /// Of a value that is one.
+    fn of(value: &IntOrString) -> Option<Self> {
+        match value {
+            IntOrString::Int(number) => usize::try_from(*number).ok().map(Amount::Nodes),
+            IntOrString::String(text) => {
+                let digits = text.strip_suffix('%')?;
+                let digits = digits.bytes().all(|b| b.is_ascii_digit()).then_some(digits)?;
+                digits.parse().ok().map(Amount::Percent)
+            }
+        }
     }
-    digits.parse().ok()
 }
 
 #[cfg(test)]
@@ -121,6 +149,45 @@ mod tests {
         }
         for value in [json!(1), json!(250), json!("1%"), json!("100%"), Value::Null] {
             assert_eq!(found(json!({ "maxUnavailable": value })), [], "{value}");
+        }
+    }
+
+    #[test]
+    fn the_limit_is_a_number_or_rounded_down_and_at_least_one() {
+        let table = [
+            (Value::Null, 5, 1),
+            (json!(0), 5, 1),
+            (json!(3), 5, 3),
+            (json!(9), 5, 9),
+            (json!("50%"), 4, 2),
+            (json!("60%"), 4, 2),
+            (json!("10%"), 3, 1),
+            (json!("30%"), 7, 2),
+            (json!("0%"), 7, 1),
+            (json!("100%"), 7, 7),
+            (json!("18446744073709551615%"), 7, usize::MAX / 100),
+        ];
+        let pool = |name: &str, value: &Value| {
+            MachineConfigPool::new(
+                name,
+                serde_json::from_value(json!({ "maxUnavailable": value })).unwrap(),
+            )
+        };
+        for (value, machines, expected) in table {
+            assert_eq!(limit(&pool("edge", &value), machines), Ok(expected), "{value}");
+            assert_eq!(limit(&pool("arbiter", &value), machines), Ok(1), "{value}");
+        }
+        for value in [
+            json!("60"),
+            json!("40 %"),
+            json!("50 percent"),
+            json!(-1),
+            json!("-5%"),
+            json!("%"),
+        ] {
+            let finding = limit(&pool("edge", &value), 4).unwrap_err();
+            assert_eq!(finding.code, Code::MAX_UNAVAILABLE);
+            assert_eq!(finding.object, "MachineConfigPool/edge");
         }
     }
 

@@ -12,14 +12,20 @@ use serde::Deserialize;
 pub(crate) enum Rule {
     /// A change of actions that the reference lists repeatedly.
     ActionsOnce,
+    /// A pool of arbiters where the control plane is not said to have any.
+    ArbiterWithoutTopology,
     /// The reference blames a MachineConfig that does not change.
     BlameByProvenance,
     /// The current config can be read but is invalid.
     BrokenConfigIsLeft,
+    /// A MachineConfigNode whose conditions contradict each other.
+    ConditionsByType,
     /// A body with the MachineConfig itself, which the server appends for reading.
     ContentMode,
     /// The converter is given a 2.x config.
     ConvertFrom2x,
+    /// Degraded nodes that the reference does not count, and says nothing of.
+    DegradedByName,
     /// A file has neither contents nor an overwrite of its own.
     FileWithoutContents,
     /// A 3.6.0 config that holds nothing 3.5.0 cannot say.
@@ -38,6 +44,8 @@ pub(crate) enum Rule {
     RegistriesGzip,
     /// A file that is declared otherwise, and whose bytes and mode stay the same.
     SameOnDisk,
+    /// A node that was told the config and is not done with it.
+    TaintUntilDone,
     /// A policy entry that cannot do what it says.
     UnusablePolicy,
     /// A file of the new config whose contents cannot be decoded.
@@ -47,12 +55,15 @@ pub(crate) enum Rule {
 }
 
 impl Rule {
-    const ALL: [Rule; 17] = [
+    const ALL: [Rule; 21] = [
         Rule::ActionsOnce,
+        Rule::ArbiterWithoutTopology,
         Rule::BlameByProvenance,
         Rule::BrokenConfigIsLeft,
+        Rule::ConditionsByType,
         Rule::ContentMode,
         Rule::ConvertFrom2x,
+        Rule::DegradedByName,
         Rule::FileWithoutContents,
         Rule::Ignition36,
         Rule::KubeconfigMode,
@@ -62,6 +73,7 @@ impl Rule {
         Rule::RegistriesCurrent,
         Rule::RegistriesGzip,
         Rule::SameOnDisk,
+        Rule::TaintUntilDone,
         Rule::UnusablePolicy,
         Rule::UnwritableFile,
         Rule::VerifyBeyond,
@@ -71,10 +83,13 @@ impl Rule {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Rule::ActionsOnce => "actions-once",
+            Rule::ArbiterWithoutTopology => "arbiter-without-topology",
             Rule::BlameByProvenance => "blame-by-provenance",
             Rule::BrokenConfigIsLeft => "broken-config-is-left",
+            Rule::ConditionsByType => "conditions-by-type",
             Rule::ContentMode => "content-mode",
             Rule::ConvertFrom2x => "convert-from-2x",
+            Rule::DegradedByName => "degraded-by-name",
             Rule::FileWithoutContents => "file-without-contents",
             Rule::Ignition36 => "ignition-3.6",
             Rule::KubeconfigMode => "kubeconfig-mode",
@@ -84,6 +99,7 @@ impl Rule {
             Rule::RegistriesCurrent => "registries-current",
             Rule::RegistriesGzip => "registries-gzip",
             Rule::SameOnDisk => "same-on-disk",
+            Rule::TaintUntilDone => "taint-until-done",
             Rule::UnusablePolicy => "unusable-policy",
             Rule::UnwritableFile => "unwritable-file",
             Rule::VerifyBeyond => "verify-beyond",
