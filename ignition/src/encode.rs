@@ -5,19 +5,19 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::schema::{Kind, Object, Presence};
 
 /// The JSON text of an object of the table.
-pub(crate) fn to_json(object: &'static Object, map: &Map<String, Value>) -> String {
+pub(crate) fn to_json(object: &'static Object, map: &Map) -> String {
     let mut out = String::with_capacity(estimate(map));
     write_object(object, map, &mut out);
     out
 }
 
 /// A lower bound of the text's length, so that large contents are copied once.
-fn estimate(map: &Map<String, Value>) -> usize {
+fn estimate(map: &Map) -> usize {
     map.iter()
         .map(|(key, value)| key.len() + 4 + estimate_value(value))
         .sum()
@@ -28,11 +28,11 @@ fn estimate_value(value: &Value) -> usize {
         Value::String(text) => text.len() + 2,
         Value::Array(items) => items.iter().map(|item| estimate_value(item) + 1).sum(),
         Value::Object(map) => estimate(map),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 5,
+        Value::Bool(_) | Value::Number(_) => 5,
     }
 }
 
-fn write_object(object: &'static Object, map: &Map<String, Value>, out: &mut String) {
+fn write_object(object: &'static Object, map: &Map, out: &mut String) {
     out.push('{');
     let mut first = true;
     for field in object.fields {
@@ -58,11 +58,11 @@ fn is_omitted(kind: Kind, presence: Presence, value: &Value) -> bool {
     match (kind, value) {
         (Kind::Texts(_) | Kind::Objects(..), Value::Array(items)) => items.is_empty(),
         (Kind::Object(object), Value::Object(map)) => presence == Presence::NonZero && is_empty(object, map),
-        (_, value) => value.is_null(),
+        (_, _) => false,
     }
 }
 
-fn is_empty(object: &'static Object, map: &Map<String, Value>) -> bool {
+fn is_empty(object: &'static Object, map: &Map) -> bool {
     object.fields.iter().all(|field| match map.get(field.name) {
         None => true,
         Some(value) => is_omitted(field.kind, field.presence, value),
@@ -70,7 +70,7 @@ fn is_empty(object: &'static Object, map: &Map<String, Value>) -> bool {
 }
 
 /// Takes out of a config what is left out when it is written.
-pub(crate) fn prune(object: &'static Object, map: &mut Map<String, Value>) {
+pub(crate) fn prune(object: &'static Object, map: &mut Map) {
     for field in object.fields {
         let Some(value) = map.get_mut(field.name) else {
             continue;
@@ -105,9 +105,11 @@ fn write_value(kind: Kind, value: &Value, out: &mut String) {
             write_list(items, out, |item, out| write_value(Kind::Text, item, out));
         }
         (_, Value::String(text)) => write_string(text, out),
-        (_, Value::Number(number)) => out.push_str(&number.to_string()),
+        (_, Value::Number(number)) => {
+            let _ = write!(out, "{number}");
+        },
         (_, Value::Bool(set)) => out.push_str(if *set { "true" } else { "false" }),
-        (_, Value::Null | Value::Array(_) | Value::Object(_)) => out.push_str("null"),
+        (_, Value::Array(_) | Value::Object(_)) => out.push_str("null"),
     }
 }
 

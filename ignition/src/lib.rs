@@ -19,6 +19,7 @@ mod schema;
 #[cfg(feature = "strategy")]
 pub mod strategy;
 mod translate;
+pub mod tree;
 mod validate;
 mod version;
 

@@ -2,7 +2,7 @@
 
 mod node;
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::Config;
 use crate::schema::v3;
@@ -22,7 +22,7 @@ impl Merger {
     #[must_use]
     pub fn new(base: Config) -> Self {
         Self {
-            root: Part::Whole(Value::Object(base.into_map())),
+            root: Part::Whole(Value::Object(base.into_fields())),
             overriding: false,
         }
     }
@@ -30,7 +30,7 @@ impl Merger {
     /// Merges `child` over what is there. Same result as [`Config::merge`].
     pub fn add(&mut self, child: Config) {
         self.root
-            .merge(&v3::CONFIG, child.into_map(), Rules { overriding: false });
+            .merge(&v3::CONFIG, child.into_fields(), Rules { overriding: false });
     }
 
     /// As [`Merger::add`], but a file of `child` that says nothing of compression has none, even when the
@@ -39,7 +39,7 @@ impl Merger {
     pub fn add_overriding(&mut self, child: Config) {
         self.overriding = true;
         self.root
-            .merge(&v3::CONFIG, child.into_map(), Rules { overriding: true });
+            .merge(&v3::CONFIG, child.into_fields(), Rules { overriding: true });
     }
 
     /// The merged config.
@@ -55,7 +55,7 @@ impl Merger {
     }
 }
 
-fn drop_empty_compression(file: &mut Map<String, Value>) {
+fn drop_empty_compression(file: &mut Map) {
     let Some(Value::Object(contents)) = file.get_mut("contents") else {
         return;
     };

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slotted;
+use std::hash::{BuildHasher, Hash, Hasher};
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use super::{Node, Part, Rules, Slot, into_map};
 use crate::schema::{Key, Kind, Object, v3};
@@ -34,11 +35,25 @@ pub(super) struct Place {
     entry: usize,
 }
 
+/// What an entry is found by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Id {
+    /// Of the rest: an index that grows need not read the key of each of its entries again, which no cache holds by then.
+    hash: u64,
+    space: &'static str,
+    key: Box<str>,
+}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 /// An entry of a child's keyed list.
 pub(super) struct Arrival {
     field: usize,
-    space: &'static str,
-    key: String,
+    id: Id,
     value: Value,
     /// Whether the parent's same list has this key.
     known: bool,
@@ -60,17 +75,22 @@ impl Node {
     pub(super) fn put_keyed(&mut self, i: usize, space: &'static str, items: Vec<Value>) {
         self.slots[i] = Some(Slot::Keyed(Keyed::default()));
         for item in items {
-            let key = self.key(i, &item);
-            self.push(i, space, key, item);
+            let id = self.id(i, space, &item);
+            self.push(i, id, item);
         }
     }
 
-    fn key(&self, i: usize, item: &Value) -> String {
-        self.object.fields[i].key_of(item).into_owned()
+    fn id(&self, i: usize, space: &'static str, item: &Value) -> Id {
+        let key = self.object.fields[i].key_of(item);
+        Id {
+            hash: self.index.hasher().hash_one((space, &key)),
+            space,
+            key: key.into(),
+        }
     }
 
     /// Appends an entry to a keyed list.
-    fn push(&mut self, field: usize, space: &'static str, key: String, value: Value) {
+    fn push(&mut self, field: usize, id: Id, value: Value) {
         let slot = self.slots[field].get_or_insert_with(|| Slot::Keyed(Keyed::default()));
         let Slot::Keyed(list) = slot else {
             unreachable!("the table says the field is a keyed list")
@@ -79,7 +99,7 @@ impl Node {
             field,
             entry: list.entries.len(),
         };
-        let next = match self.index.entry(space).or_default().entry(key) {
+        let next = match self.index.entry(id) {
             Slotted::Vacant(first) => {
                 first.insert(place);
                 None
@@ -121,12 +141,11 @@ impl Node {
             self.slots[i] = None;
         }
         for value in items {
-            let key = self.key(i, &value);
-            let known = self.has(i, space, &key);
+            let id = self.id(i, space, &value);
+            let known = self.has(i, &id);
             arrivals.push(Arrival {
                 field: i,
-                space,
-                key,
+                id,
                 value,
                 known,
             });
@@ -134,8 +153,8 @@ impl Node {
     }
 
     /// Whether the list has an entry of this key.
-    fn has(&mut self, field: usize, space: &'static str, key: &str) -> bool {
-        let mut next = self.index.get(space).and_then(|keys| keys.get(key)).copied();
+    fn has(&mut self, field: usize, id: &Id) -> bool {
+        let mut next = self.index.get(id).copied();
         while let Some(place) = next {
             if place.field == field {
                 return true;
@@ -149,12 +168,11 @@ impl Node {
     /// place, removes the parent's in another list of the space, and is appended when the list has none.
     pub(super) fn merge_keyed(&mut self, arrivals: Vec<Arrival>, rules: Rules) {
         // When the child has a key twice, which only an unvalidated one has, its last entry counts.
-        let mut last: HashMap<(&'static str, &str), usize> = HashMap::with_capacity(arrivals.len());
-        for (i, arrival) in arrivals.iter().enumerate() {
-            last.insert((arrival.space, &arrival.key), i);
-        }
+        let last: HashMap<&Id, usize> = (arrivals.iter().enumerate())
+            .map(|(i, arrival)| (&arrival.id, i))
+            .collect();
         let counts: Vec<bool> = (arrivals.iter().enumerate())
-            .map(|(i, arrival)| last.get(&(arrival.space, arrival.key.as_str())) == Some(&i))
+            .map(|(i, arrival)| last.get(&arrival.id) == Some(&i))
             .collect();
         let mut fresh = Vec::new();
         for (mut arrival, counts) in arrivals.into_iter().zip(counts) {
@@ -169,14 +187,13 @@ impl Node {
             }
         }
         for arrival in fresh {
-            self.push(arrival.field, arrival.space, arrival.key, arrival.value);
+            self.push(arrival.field, arrival.id, arrival.value);
         }
     }
 
     /// Lets an arrival meet the parent's entries of its key.
     fn settle(&mut self, arrival: &mut Arrival, rules: Rules) {
-        let keys = self.index.entry(arrival.space).or_default();
-        let mut next = keys.remove(&arrival.key);
+        let mut next = self.index.remove(&arrival.id);
         let deletes = self.deletes(arrival);
         let mut met = Vec::new();
         while let Some(place) = next {
@@ -188,10 +205,7 @@ impl Node {
             }
         }
         let Some(&first) = met.first() else { return };
-        self.index
-            .entry(arrival.space)
-            .or_default()
-            .insert(arrival.key.clone(), first);
+        self.index.insert(arrival.id.clone(), first);
         for (i, place) in met.iter().enumerate() {
             self.entry(*place).next = met.get(i + 1).copied();
         }
@@ -202,7 +216,7 @@ impl Node {
     }
 
     /// Merges a child's object into each of the entries.
-    fn meet(&mut self, object: &'static Object, met: &[Place], mut child: Map<String, Value>, rules: Rules) {
+    fn meet(&mut self, object: &'static Object, met: &[Place], mut child: Map, rules: Rules) {
         if rules.overriding && std::ptr::eq(object, &raw const v3::FILE) {
             uncompress(&mut child);
         }
@@ -221,10 +235,7 @@ impl Node {
 
     /// Removes the parent's entries of an arrival's key, which all stand in other lists of its space.
     fn displace(&mut self, arrival: &Arrival) {
-        let mut next = self
-            .index
-            .get_mut(arrival.space)
-            .and_then(|keys| keys.remove(&arrival.key));
+        let mut next = self.index.remove(&arrival.id);
         while let Some(place) = next {
             next = self.entry(place).next;
             self.bury(place);
@@ -250,13 +261,9 @@ impl Node {
 }
 
 /// Says of a file that it is not compressed, unless it says something itself.
-fn uncompress(file: &mut Map<String, Value>) {
-    let contents = file
-        .entry("contents")
-        .or_insert_with(|| Value::Object(Map::new()));
+fn uncompress(file: &mut Map) {
+    let contents = file.or_insert_with("contents", Value::default);
     if let Value::Object(contents) = contents {
-        contents
-            .entry("compression")
-            .or_insert_with(|| Value::String(String::new()));
+        contents.or_insert_with("compression", || Value::from(""));
     }
 }
