@@ -127,16 +127,9 @@ impl Config {
         validate::special_modes(self.fields())
     }
 
-    /// Sets `overwrite: true` on every file that does not say (`MCO render 2.5`, after the last merge).
-    pub fn default_overwrite(&mut self) {
-        for file in self.files_mut() {
-            file.or_insert_with("overwrite", || Value::Bool(true));
-        }
-    }
-
     /// Takes out what [`Config::to_json`] leaves out, so that [`Config::fields`] is what it writes.
     pub fn drop_empty(&mut self) {
-        encode::prune(&v3::CONFIG, self.change());
+        encode::prune(&v3::CONFIG, self.change(), &|_, _| ());
     }
 
     /// The config as a 3.5.0 JSON value (sorted keys). It is made when it is first asked for: whoever reads many or large configs
@@ -152,13 +145,19 @@ impl Config {
     /// Never: the key table and the types hold the same fields.
     #[must_use]
     pub fn typed(&self) -> types::Config {
-        types::Config::deserialize(self.fields.to_json()).expect("the table and the types hold the same fields")
+        types::Config::deserialize(self.fields.to_json())
+            .expect("the table and the types hold the same fields")
     }
 
     /// Canonical JSON at 3.5.0: the reference's key order, nothing empty.
     #[must_use]
     pub fn to_json(&self) -> String {
         encode::to_json(&v3::CONFIG, self.fields())
+    }
+
+    /// Appends what [`Config::to_json`] writes.
+    pub fn write_json(&self, out: &mut String) {
+        encode::write_object(&v3::CONFIG, &self.fields, out);
     }
 
     /// Canonical JSON at `version`, refusing what that version cannot say, with every reason.

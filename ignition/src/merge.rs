@@ -2,10 +2,9 @@
 
 mod node;
 
-use crate::tree::{Map, Value};
-
-use crate::Config;
 use crate::schema::v3;
+use crate::tree::{Map, Value};
+use crate::{Config, encode};
 use node::{Part, Rules};
 
 /// Merges many configs one over the other, in time linear in their total size: keyed lists are
@@ -52,6 +51,23 @@ impl Merger {
             }
         }
         config
+    }
+
+    /// As [`Merger::finish`], with `overwrite: true` on every file that does not say, and without anything empty: what a rendered
+    /// config holds (`MCO render 2.5`, after the last merge).
+    #[must_use]
+    pub fn finish_rendered(self) -> Config {
+        let overriding = self.overriding;
+        let mut map = self.root.close_map();
+        encode::prune(&v3::CONFIG, &mut map, &|object, map| {
+            if std::ptr::eq(object, &raw const v3::FILE) {
+                if overriding {
+                    drop_empty_compression(map);
+                }
+                map.or_insert_with("overwrite", || Value::Bool(true));
+            }
+        });
+        Config::from_map(map)
     }
 }
 

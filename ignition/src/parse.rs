@@ -99,12 +99,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn object(
-        &mut self,
-        object: &'static Object,
-        map: &JsonMap<String, Json>,
-        path: &Path<'_>,
-    ) -> Map {
+    fn object(&mut self, object: &'static Object, map: &JsonMap<String, Json>, path: &Path<'_>) -> Map {
         let mut out = Map::with_capacity(map.len());
         for (key, value) in map {
             let Some(field) = self.known(object, key, map, path) else {
@@ -158,9 +153,7 @@ impl Reader {
             (Kind::Int, Json::Number(number)) => self.integer(number, path)?,
             (Kind::Object(object), Json::Object(map)) => Value::Object(self.object(object, map, path)),
             (Kind::Texts(_), Json::Array(items)) => Value::Array(self.texts(items, path)),
-            (Kind::Objects(object, _), Json::Array(items)) => {
-                Value::Array(self.objects(object, items, path))
-            }
+            (Kind::Objects(object, _), Json::Array(items)) => Value::Array(self.objects(object, items, path)),
             (
                 Kind::Text | Kind::Int | Kind::Bool | Kind::Object(_) | Kind::Texts(_) | Kind::Objects(..),
                 _,
@@ -189,7 +182,11 @@ impl Reader {
         for (i, item) in items.iter().enumerate() {
             match item {
                 Json::Object(map) => out.push(Value::Object(self.object(object, map, &path.index(i)))),
-                Json::Null => out.push(Value::Object(self.object(object, &JsonMap::new(), &path.index(i)))),
+                Json::Null => out.push(Value::Object(self.object(
+                    object,
+                    &JsonMap::new(),
+                    &path.index(i),
+                ))),
                 other => self.wrong_type(&path.index(i), "an object", other),
             }
         }

@@ -203,7 +203,9 @@ impl Map {
     /// The entries of a list of a section, such as `storage` and `files`; none when there is no such list.
     #[must_use]
     pub fn list(&self, section: &str, key: &str) -> &[Value] {
-        self.get(section).map(|section| section.list(key)).unwrap_or_default()
+        self.get(section)
+            .map(|section| section.list(key))
+            .unwrap_or_default()
     }
 
     /// The keys, sorted.
@@ -235,6 +237,11 @@ impl Map {
         &mut self.fields[at].1
     }
 
+    /// Keeps the fields that `keep` says yes to, which may change them.
+    pub(crate) fn retain(&mut self, mut keep: impl FnMut(&'static str, &mut Value) -> bool) {
+        self.fields.retain_mut(|(key, value)| keep(key, value));
+    }
+
     /// Takes a field out.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
         let at = self.place(key).ok()?;
@@ -259,3 +266,51 @@ impl IntoIterator for Map {
     }
 }
 
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_object_is_sorted_and_has_each_key_once() {
+        let mut map = Map::with_capacity(3);
+        for key in ["path", "mode", "user", "append", "mode"] {
+            map.insert(key, Value::from(key));
+        }
+        map.insert("mode", Value::Number(420));
+        assert_eq!(map.keys().collect::<Vec<_>>(), ["append", "mode", "path", "user"]);
+        assert_eq!(map.get("mode").and_then(Value::as_i64), Some(420));
+        assert_eq!(map.get("group"), None);
+
+        assert_eq!(map.remove("group"), None);
+        assert_eq!(map.remove("path"), Some(Value::from("path")));
+        assert_eq!(
+            map.or_insert_with("user", || Value::Bool(true)),
+            &Value::from("user")
+        );
+        assert_eq!(
+            map.or_insert_with("group", || Value::Bool(true)),
+            &Value::Bool(true)
+        );
+        map.retain(|key, _| key != "append");
+        assert_eq!(map.to_json(), json!({"group": true, "mode": 420, "user": "user"}));
+        assert_eq!(map.keys().collect::<Vec<_>>(), ["group", "mode", "user"]);
+    }
+
+    #[test]
+    fn lists_and_texts_that_are_not_there_are_empty() {
+        let mut section = Map::new();
+        section.insert("files", Value::Array(vec![Value::from("a")]));
+        section.insert("path", Value::from("/p"));
+        let mut map = Map::new();
+        map.insert("storage", Value::Object(section));
+        assert_eq!(map.list("storage", "files"), [Value::from("a")]);
+        assert_eq!(map.list("storage", "links"), []);
+        assert_eq!(map.list("systemd", "units"), []);
+        let storage = map.get("storage").expect("it was set");
+        assert_eq!(
+            (storage.text("path"), storage.text("files"), storage.text("x")),
+            ("/p", "", "")
+        );
+    }
+}

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use crate::tree::{Map, Value};
 
 use crate::schema::{Kind, List, Object};
-use keyed::{Id, Keyed, Place};
+use keyed::{Keyed, Place};
 
 /// How a child meets what is there.
 #[derive(Debug, Clone, Copy)]
@@ -31,8 +31,9 @@ pub(super) struct Node {
     object: &'static Object,
     /// One slot per field of the object, in its order.
     slots: Vec<Option<Slot>>,
-    /// Where the first entry of a key in its space stands.
-    index: HashMap<Id, Place>,
+    /// Where the last entry of a key in its space stands, by the hash of both. It holds no key, so that it stays small when there are
+    /// many, and need not read them again when it grows.
+    index: HashMap<u64, Place>,
 }
 
 /// What a field holds.

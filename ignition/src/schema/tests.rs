@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Key, Kind, Neutral, Object, Presence, v2, v3};
-use crate::{parse, tree};
 use crate::version::Spec;
+use crate::{parse, tree};
 
 /// An object with every field that `spec` knows, one entry in each list.
 fn full(object: &Object, spec: Spec) -> Value {

@@ -34,12 +34,7 @@ struct Down {
 }
 
 impl Down {
-    fn object(
-        &mut self,
-        object: &'static Object,
-        map: &Map,
-        path: &Path<'_>,
-    ) -> Map {
+    fn object(&mut self, object: &'static Object, map: &Map, path: &Path<'_>) -> Map {
         let mut out = Map::new();
         for field in object.fields {
             let Some(value) = map.get(field.name) else {

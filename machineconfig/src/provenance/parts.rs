@@ -56,7 +56,12 @@ pub(super) fn each(config: &Config, mut found: impl FnMut(Part, bool)) {
             found(kernel_argument(argument), true);
         }
     }
-    for name in root.get("ignition").and_then(Value::as_object).into_iter().flat_map(Map::keys) {
+    for name in root
+        .get("ignition")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::keys)
+    {
         if name != "version" {
             found(Part::Field(format!("ignition.{name}")), true);
         }

@@ -61,7 +61,8 @@ impl InheritedHashes {
 
 /// Whether a file brings contents.
 fn brings(file: &Value) -> bool {
-    file.get("contents").is_some_and(|contents| contents.get("source").is_some())
+    file.get("contents")
+        .is_some_and(|contents| contents.get("source").is_some())
 }
 
 fn hash(file: &Value) -> Option<&Value> {

@@ -40,14 +40,13 @@ pub(super) fn name(
 
 /// The spec's JSON text in the order of the reference's Go type, with the Ignition config's own canonical text.
 pub(super) fn spec(spec: &MachineConfigSpec, ignition: &Config) -> String {
-    let config = ignition.to_json();
-    let mut out = String::with_capacity(config.len() + 1024);
+    let mut out = String::new();
     out.push_str("{\"osImageURL\":");
     string(&spec.os_image_url, &mut out);
     out.push_str(",\"baseOSExtensionsContainerImage\":");
     string(&spec.base_os_extensions_container_image, &mut out);
     out.push_str(",\"config\":");
-    out.push_str(&config);
+    ignition.write_json(&mut out);
     out.push_str(",\"kernelArguments\":");
     strings(spec.kernel_arguments.as_deref().unwrap_or_default(), &mut out);
     out.push_str(",\"extensions\":");

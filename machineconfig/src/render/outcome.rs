@@ -3,8 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
-use ignition::{Config, Merger};
 use ignition::tree::Value;
+use ignition::{Config, Merger};
 
 use crate::provenance::{Part, Recorder, part_at};
 use crate::{Code, Finding, Provenance};
@@ -66,11 +66,8 @@ impl<'a> Merging<'a> {
 
     /// What they say together.
     pub(super) fn finish(self) -> Merged {
-        let mut ignition = self.merger.map(Merger::finish).unwrap_or_default();
-        ignition.default_overwrite();
-        ignition.drop_empty();
         Merged {
-            ignition,
+            ignition: self.merger.map(Merger::finish_rendered).unwrap_or_default(),
             fields: self.fields,
             provenance: self.recorder.finish(),
             inherited_hashes: self.inherited_hashes,
@@ -271,10 +268,13 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
         }
     }
     let mut sizes: Vec<_> = sizes.into_iter().collect();
+    if sizes.len() > NAMED {
+        sizes.select_nth_unstable_by_key(NAMED, |(name, size)| (Reverse(*size), *name));
+        sizes.truncate(NAMED);
+    }
     sizes.sort_by_key(|(name, size)| (Reverse(*size), *name));
     let named: Vec<_> = sizes
         .iter()
-        .take(NAMED)
         .map(|(name, size)| format!("{size} of {name}"))
         .collect();
     if named.is_empty() {

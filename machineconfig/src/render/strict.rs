@@ -152,7 +152,9 @@ fn value<'a>(input: &'a Input<'_>, section: &str) -> Option<&'a Value> {
 /// The entries of a list of the Ignition part.
 pub(super) fn entries<'a>(input: &'a Input<'_>, section: &str, list: &str) -> &'a [Value] {
     let parsed = input.parsed.as_ref();
-    parsed.map(|parsed| parsed.config.fields().list(section, list)).unwrap_or_default()
+    parsed
+        .map(|parsed| parsed.config.fields().list(section, list))
+        .unwrap_or_default()
 }
 
 /// `spec.config.<list>[<index>]<rest>`. The entries of a 2.x config do not keep their places when it is translated up, so

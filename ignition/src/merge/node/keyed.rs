@@ -1,7 +1,6 @@
 //! Keyed lists while they are being merged: entries stay in place, and are found by their key.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slotted;
 use std::hash::{BuildHasher, Hash, Hasher};
 
 use crate::tree::{Map, Value};
@@ -22,7 +21,8 @@ pub(super) struct Keyed {
 struct Entry {
     /// `None` once the entry is gone; its place stays, so that the others keep theirs.
     part: Option<Part>,
-    /// The next entry with the same key in the same space. Only configs that were not validated have one.
+    key: Box<str>,
+    /// The next entry of the same hash. Only configs that were not validated have one of the same key in the same space.
     next: Option<Place>,
 }
 
@@ -36,9 +36,9 @@ pub(super) struct Place {
 }
 
 /// What an entry is found by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Id {
-    /// Of the rest: an index that grows need not read the key of each of its entries again, which no cache holds by then.
+#[derive(Debug, PartialEq, Eq)]
+struct Id {
+    /// Of the rest.
     hash: u64,
     space: &'static str,
     key: Box<str>,
@@ -99,16 +99,10 @@ impl Node {
             field,
             entry: list.entries.len(),
         };
-        let next = match self.index.entry(id) {
-            Slotted::Vacant(first) => {
-                first.insert(place);
-                None
-            }
-            Slotted::Occupied(mut first) => Some(first.insert(place)),
-        };
         list.entries.push(Entry {
             part: Some(Part::Whole(value)),
-            next,
+            key: id.key,
+            next: self.index.insert(id.hash, place),
         });
         list.live += 1;
     }
@@ -154,14 +148,42 @@ impl Node {
 
     /// Whether the list has an entry of this key.
     fn has(&mut self, field: usize, id: &Id) -> bool {
-        let mut next = self.index.get(id).copied();
+        let mut next = self.index.get(&id.hash).copied();
         while let Some(place) = next {
-            if place.field == field {
+            if place.field == field && self.is(place, id) {
                 return true;
             }
             next = self.entry(place).next;
         }
         false
+    }
+
+    /// Whether the entry there is of this key in this space.
+    fn is(&mut self, place: Place, id: &Id) -> bool {
+        self.object.fields[place.field].space() == Some(id.space) && self.entry(place).key == id.key
+    }
+
+    /// Takes the entries of a key out of the index. Those of other keys with the same hash stay.
+    fn take(&mut self, id: &Id) -> Vec<Place> {
+        let mut next = self.index.remove(&id.hash);
+        let (mut taken, mut others) = (Vec::new(), Vec::new());
+        while let Some(place) = next {
+            next = self.entry(place).next.take();
+            if self.is(place, id) {
+                taken.push(place);
+            } else {
+                others.push(place);
+            }
+        }
+        self.link(id.hash, &others);
+        taken
+    }
+
+    /// Puts entries into the index, which stay in their order.
+    fn link(&mut self, hash: u64, places: &[Place]) {
+        for place in places.iter().rev() {
+            self.entry(*place).next = self.index.insert(hash, *place);
+        }
     }
 
     /// Merges a child's keyed lists: an entry meets the parent's of the same key in the same list in
@@ -193,22 +215,14 @@ impl Node {
 
     /// Lets an arrival meet the parent's entries of its key.
     fn settle(&mut self, arrival: &mut Arrival, rules: Rules) {
-        let mut next = self.index.remove(&arrival.id);
         let deletes = self.deletes(arrival);
-        let mut met = Vec::new();
-        while let Some(place) = next {
-            next = self.entry(place).next;
-            if place.field == arrival.field && !deletes {
-                met.push(place);
-            } else {
-                self.bury(place);
-            }
+        let taken = self.take(&arrival.id).into_iter();
+        let (met, gone): (Vec<Place>, Vec<Place>) =
+            taken.partition(|place| place.field == arrival.field && !deletes);
+        for place in gone {
+            self.bury(place);
         }
-        let Some(&first) = met.first() else { return };
-        self.index.insert(arrival.id.clone(), first);
-        for (i, place) in met.iter().enumerate() {
-            self.entry(*place).next = met.get(i + 1).copied();
-        }
+        self.link(arrival.id.hash, &met);
         // A string that meets itself stays what it is.
         if let Kind::Objects(object, _) = self.object.fields[arrival.field].kind {
             self.meet(object, &met, into_map(std::mem::take(&mut arrival.value)), rules);
@@ -235,9 +249,7 @@ impl Node {
 
     /// Removes the parent's entries of an arrival's key, which all stand in other lists of its space.
     fn displace(&mut self, arrival: &Arrival) {
-        let mut next = self.index.remove(&arrival.id);
-        while let Some(place) = next {
-            next = self.entry(place).next;
+        for place in self.take(&arrival.id) {
             self.bury(place);
         }
     }
@@ -265,5 +277,40 @@ fn uncompress(file: &mut Map) {
     let contents = file.or_insert_with("contents", Value::default);
     if let Value::Object(contents) = contents {
         contents.or_insert_with("compression", || Value::from(""));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let Some(Kind::Object(storage)) = v3::CONFIG.field("storage").map(|field| field.kind) else {
+            panic!("storage is an object")
+        };
+        let id = |key: &str| Id {
+            hash: 7,
+            space: "node",
+            key: key.into(),
+        };
+        let field = |name: &str| {
+            let at = storage.fields.iter().position(|field| field.name == name);
+            at.expect("the table has it")
+        };
+        let (files, links) = (field("files"), field("links"));
+        let mut node = Node::open(storage, Map::new());
+        for (field, key) in [(files, "/a"), (links, "/b"), (files, "/c")] {
+            node.push(field, id(key), Value::default());
+        }
+        assert!(node.has(files, &id("/a")) && node.has(links, &id("/b")) && node.has(files, &id("/c")));
+        assert!(!node.has(links, &id("/a")) && !node.has(files, &id("/d")));
+
+        let taken = node.take(&id("/b"));
+        let places: Vec<_> = taken.iter().map(|place| (place.field, place.entry)).collect();
+        assert_eq!(places, [(links, 0)]);
+        assert!(node.has(files, &id("/a")) && !node.has(links, &id("/b")) && node.has(files, &id("/c")));
+        node.link(7, &taken);
+        assert!(node.has(files, &id("/a")) && node.has(links, &id("/b")) && node.has(files, &id("/c")));
     }
 }

@@ -51,10 +51,7 @@ fn take_list(from: &mut Fields, name: &'static str) -> Vec<Fields> {
 
 fn put_list(to: &mut Fields, name: &'static str, items: Vec<Fields>) {
     if !items.is_empty() {
-        to.insert(
-            name,
-            Value::Array(items.into_iter().map(Value::Object).collect()),
-        );
+        to.insert(name, Value::Array(items.into_iter().map(Value::Object).collect()));
     }
 }
 

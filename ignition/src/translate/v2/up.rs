@@ -45,7 +45,13 @@ fn keep_text(from: &mut Fields, to: &mut Fields, name: &'static str) {
 }
 
 /// Translates each object of a list; an empty list becomes none.
-fn each(from: &mut Fields, old: &str, to: &mut Fields, new: &'static str, translate: impl Fn(Fields) -> Fields) {
+fn each(
+    from: &mut Fields,
+    old: &str,
+    to: &mut Fields,
+    new: &'static str,
+    translate: impl Fn(Fields) -> Fields,
+) {
     let Some(Value::Array(items)) = from.remove(old) else {
         return;
     };
