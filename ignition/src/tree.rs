@@ -196,6 +196,7 @@ impl Map {
     }
 
     /// The fields, sorted by key.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'static str, &Value)> {
         self.fields.iter().map(|(key, value)| (*key, value))
     }

@@ -155,8 +155,8 @@ fn the_tables_are_sound() {
 
 #[test]
 fn keys_tell_entries_apart() {
-    fn key(object: &'static Object, value: Value) -> String {
-        let (map, problems) = parse::read(object, Spec::V3_5, &value);
+    fn key(object: &'static Object, value: &Value) -> String {
+        let (map, problems) = parse::read(object, Spec::V3_5, value);
         assert_eq!(problems, vec![]);
         object.key_of(&map).into_owned()
     }
@@ -170,11 +170,11 @@ fn keys_tell_entries_apart() {
     let Kind::Objects(partition, _) = disk.field("partitions").expect("a field").kind else {
         panic!("partitions are a list")
     };
-    assert_eq!(key(disk, json!({"device": "/dev/a"})), "/dev/a");
-    assert_eq!(key(partition, json!({"number": 3, "label": "x"})), "number:3");
-    assert_eq!(key(partition, json!({"number": 0, "label": "x"})), "label:x");
-    assert_eq!(key(partition, json!({"label": ""})), "label:");
-    assert_eq!(key(partition, json!({})), "");
+    assert_eq!(key(disk, &json!({"device": "/dev/a"})), "/dev/a");
+    assert_eq!(key(partition, &json!({"number": 3, "label": "x"})), "number:3");
+    assert_eq!(key(partition, &json!({"number": 0, "label": "x"})), "label:x");
+    assert_eq!(key(partition, &json!({"label": ""})), "label:");
+    assert_eq!(key(partition, &json!({})), "");
 }
 
 #[test]

@@ -94,7 +94,7 @@ impl Emitter<'_> {
                 self.end_line();
                 self.mapping(fields, indent + INDENT)
             }
-            scalar => self.scalar_after_blank(scalar, indent + INDENT),
+            scalar => self.scalar_after_blank(&scalar, indent + INDENT),
         }
     }
 
@@ -117,17 +117,17 @@ impl Emitter<'_> {
         match item.shape() {
             Shape::List(items) if !items.is_empty() => self.sequence(items, indent + INDENT),
             Shape::Object(fields) if fields.len() > 0 => self.mapping(fields, indent + INDENT),
-            scalar => self.scalar_after_blank(scalar, indent + INDENT),
+            scalar => self.scalar_after_blank(&scalar, indent + INDENT),
         }
     }
 
-    fn scalar_after_blank<T: Tree>(&mut self, value: Shape<'_, T>, indent: usize) -> Result<(), Refused> {
+    fn scalar_after_blank<T: Tree>(&mut self, value: &Shape<'_, T>, indent: usize) -> Result<(), Refused> {
         self.raw(" ");
         self.scalar(value, indent)
     }
 
     /// Anything that fits behind a key or a dash, continued at `indent`.
-    fn scalar<T: Tree>(&mut self, value: Shape<'_, T>, indent: usize) -> Result<(), Refused> {
+    fn scalar<T: Tree>(&mut self, value: &Shape<'_, T>, indent: usize) -> Result<(), Refused> {
         match value {
             Shape::Null => self.raw("null"),
             Shape::Bool(true) => self.raw("true"),

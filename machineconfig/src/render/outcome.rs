@@ -256,7 +256,7 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
     for (path, size) in &files {
         first = if *size > first.1 { (path, *size) } else { first };
     }
-    files.sort();
+    files.sort_unstable();
     let mut files = files.into_iter().peekable();
     let mut sizes: HashMap<&str, usize> = HashMap::new();
     // Both in the order of their paths: looking each of many paths up costs more than all the rest.
