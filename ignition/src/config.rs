@@ -1,9 +1,12 @@
 //! The config itself and its way in and out.
 
+use std::sync::OnceLock;
+
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value as Json;
 
 use crate::schema::v3;
+use crate::tree::{Map, Value};
 use crate::{Invalid, Merger, Problem, Version, encode, parse, translate, types, validate};
 
 /// An Ignition config, held as spec 3.5.0 whatever version it was read from.
@@ -12,10 +15,11 @@ use crate::{Invalid, Merger, Problem, Version, encode, parse, translate, types, 
 /// is no `null`, no object is empty but as an entry of a list, and `ignition.version` is `3.5.0`. Empty
 /// lists are kept (the reference tells an absent list from an empty one, `MCO render 2.7`) and are left
 /// out on output.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct Config {
-    /// An object, always.
-    value: Value,
+    fields: Map,
+    /// The same as JSON, once it was asked for.
+    json: OnceLock<Json>,
 }
 
 /// A config that was read, with what was said about it.
@@ -27,6 +31,12 @@ pub struct Parsed {
     pub declared: String,
     /// Problems that do not refuse it, in document order.
     pub warnings: Vec<Problem>,
+}
+
+impl PartialEq for Config {
+    fn eq(&self, other: &Self) -> bool {
+        self.fields == other.fields
+    }
 }
 
 impl Default for Config {
@@ -50,88 +60,83 @@ impl Config {
     }
 
     /// As [`Config::parse`], from a JSON value (the `spec.config` of a MachineConfig).
-    pub fn from_value(value: &Value) -> Result<Parsed, Invalid> {
+    pub fn from_value(value: &Json) -> Result<Parsed, Invalid> {
         parse::config(value, parse::Validation::Full)
     }
 
     /// As [`Config::from_value`] without the validation: types and version only. For configs that are
     /// already in use, which must be left again even when they are broken.
-    pub fn from_value_unvalidated(value: &Value) -> Result<Parsed, Invalid> {
+    pub fn from_value_unvalidated(value: &Json) -> Result<Parsed, Invalid> {
         parse::config(value, parse::Validation::None)
     }
 
     /// A config of fields that fit the table.
-    pub(crate) fn from_map(mut map: Map<String, Value>) -> Self {
-        let ignition = map.entry("ignition").or_insert_with(|| Value::Object(Map::new()));
+    pub(crate) fn from_map(mut map: Map) -> Self {
+        let ignition = map.or_insert_with("ignition", Value::default);
         if let Value::Object(ignition) = ignition {
-            ignition.insert("version".to_owned(), Value::from(Version::LATEST.as_str()));
+            ignition.insert("version", Value::from(Version::LATEST.as_str()));
         }
         Self {
-            value: Value::Object(map),
+            fields: map,
+            json: OnceLock::new(),
         }
     }
 
-    /// The fields.
-    pub(crate) fn map(&self) -> &Map<String, Value> {
-        self.value
-            .as_object()
-            .expect("a config is an object by construction")
+    /// The fields: keys are sorted, and those of the key table.
+    #[must_use]
+    pub fn fields(&self) -> &Map {
+        &self.fields
     }
 
     /// The fields, taken out.
-    pub(crate) fn into_map(self) -> Map<String, Value> {
-        match self.value {
-            Value::Object(map) => map,
-            _ => unreachable!("a config is an object by construction"),
-        }
+    pub(crate) fn into_fields(self) -> Map {
+        self.fields
+    }
+
+    /// The fields, to be changed.
+    fn change(&mut self) -> &mut Map {
+        self.json = OnceLock::new();
+        &mut self.fields
     }
 
     /// Each file.
-    pub(crate) fn files_mut(&mut self) -> impl Iterator<Item = &mut Map<String, Value>> {
-        self.value
-            .pointer_mut("/storage/files")
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_object_mut)
+    pub(crate) fn files_mut(&mut self) -> impl Iterator<Item = &mut Map> {
+        let storage = self.change().get_mut("storage");
+        let files = match storage.and_then(|storage| storage.get_mut("files")) {
+            Some(Value::Array(files)) => files.as_mut_slice(),
+            _ => &mut [],
+        };
+        files.iter_mut().filter_map(Value::as_object_mut)
     }
 
     /// Spec 3.5.0 validation (`Ignition spec 3.5`, section validation): every problem, warnings too.
     #[must_use]
     pub fn validate(&self) -> Vec<Problem> {
-        validate::check(&v3::CONFIG, Version::LATEST.spec(), self.map())
+        validate::check(&v3::CONFIG, Version::LATEST.spec(), self.fields())
     }
 
     /// As [`Config::validate`], for a config merged of valid ones: all that merging can break, without decoding every file again.
     #[must_use]
     pub fn validate_merged(&self) -> Vec<Problem> {
-        validate::check_merged(&v3::CONFIG, Version::LATEST.spec(), self.map())
+        validate::check_merged(&v3::CONFIG, Version::LATEST.spec(), self.fields())
     }
 
     /// File modes beyond 0777, which MachineConfigs may not use (MCO render 2.4).
     #[must_use]
     pub fn special_modes(&self) -> Vec<Problem> {
-        validate::special_modes(self.map())
+        validate::special_modes(self.fields())
     }
 
-    /// Sets `overwrite: true` on every file that does not say (`MCO render 2.5`, after the last merge).
-    pub fn default_overwrite(&mut self) {
-        for file in self.files_mut() {
-            file.entry("overwrite").or_insert(Value::Bool(true));
-        }
-    }
-
-    /// Takes out what [`Config::to_json`] leaves out, so that [`Config::value`] is what it writes.
+    /// Takes out what [`Config::to_json`] leaves out, so that [`Config::fields`] is what it writes.
     pub fn drop_empty(&mut self) {
-        if let Value::Object(map) = &mut self.value {
-            encode::prune(&v3::CONFIG, map);
-        }
+        encode::prune(&v3::CONFIG, self.change(), &|_, _| ());
     }
 
-    /// The config as a 3.5.0 JSON value (sorted keys).
+    /// The config as a 3.5.0 JSON value (sorted keys). It is made when it is first asked for: whoever reads many or large configs
+    /// does so by [`Config::fields`].
     #[must_use]
-    pub fn value(&self) -> &Value {
-        &self.value
+    pub fn value(&self) -> &Json {
+        self.json.get_or_init(|| self.fields.to_json())
     }
 
     /// The typed view.
@@ -140,18 +145,24 @@ impl Config {
     /// Never: the key table and the types hold the same fields.
     #[must_use]
     pub fn typed(&self) -> types::Config {
-        types::Config::deserialize(&self.value).expect("the table and the types hold the same fields")
+        types::Config::deserialize(self.fields.to_json())
+            .expect("the table and the types hold the same fields")
     }
 
     /// Canonical JSON at 3.5.0: the reference's key order, nothing empty.
     #[must_use]
     pub fn to_json(&self) -> String {
-        encode::to_json(&v3::CONFIG, self.map())
+        encode::to_json(&v3::CONFIG, self.fields())
+    }
+
+    /// Appends what [`Config::to_json`] writes.
+    pub fn write_json(&self, out: &mut String) {
+        encode::write_object(&v3::CONFIG, &self.fields, out);
     }
 
     /// Canonical JSON at `version`, refusing what that version cannot say, with every reason.
     pub fn encode(&self, version: Version) -> Result<String, Invalid> {
-        translate::encode(self.map(), version)
+        translate::encode(self.fields(), version)
     }
 
     /// Merges `child` over `self` by the spec's rules (`Ignition spec 3.5`, merging). The result may be invalid.

@@ -5,34 +5,19 @@
 
 use std::fmt::Write;
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::schema::{Kind, Object, Presence};
 
 /// The JSON text of an object of the table.
-pub(crate) fn to_json(object: &'static Object, map: &Map<String, Value>) -> String {
-    let mut out = String::with_capacity(estimate(map));
+pub(crate) fn to_json(object: &'static Object, map: &Map) -> String {
+    let mut out = String::new();
     write_object(object, map, &mut out);
     out
 }
 
-/// A lower bound of the text's length, so that large contents are copied once.
-fn estimate(map: &Map<String, Value>) -> usize {
-    map.iter()
-        .map(|(key, value)| key.len() + 4 + estimate_value(value))
-        .sum()
-}
-
-fn estimate_value(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len() + 2,
-        Value::Array(items) => items.iter().map(|item| estimate_value(item) + 1).sum(),
-        Value::Object(map) => estimate(map),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 5,
-    }
-}
-
-fn write_object(object: &'static Object, map: &Map<String, Value>, out: &mut String) {
+/// Appends the JSON text of an object of the table.
+pub(crate) fn write_object(object: &'static Object, map: &Map, out: &mut String) {
     out.push('{');
     let mut first = true;
     for field in object.fields {
@@ -58,39 +43,36 @@ fn is_omitted(kind: Kind, presence: Presence, value: &Value) -> bool {
     match (kind, value) {
         (Kind::Texts(_) | Kind::Objects(..), Value::Array(items)) => items.is_empty(),
         (Kind::Object(object), Value::Object(map)) => presence == Presence::NonZero && is_empty(object, map),
-        (_, value) => value.is_null(),
+        (_, _) => false,
     }
 }
 
-fn is_empty(object: &'static Object, map: &Map<String, Value>) -> bool {
+fn is_empty(object: &'static Object, map: &Map) -> bool {
     object.fields.iter().all(|field| match map.get(field.name) {
         None => true,
         Some(value) => is_omitted(field.kind, field.presence, value),
     })
 }
 
-/// Takes out of a config what is left out when it is written.
-pub(crate) fn prune(object: &'static Object, map: &mut Map<String, Value>) {
-    for field in object.fields {
-        let Some(value) = map.get_mut(field.name) else {
-            continue;
+/// Takes out of a config what is left out when it is written. Of each object `first` is done before, in the same walk: over thousands
+/// of files a walk is a matter of what a cache holds.
+pub(crate) fn prune(object: &'static Object, map: &mut Map, first: &impl Fn(&'static Object, &mut Map)) {
+    first(object, map);
+    map.retain(|name, value| {
+        let Some(field) = object.fields.iter().find(|field| field.name == name) else {
+            return true;
         };
-        match (field.kind, value) {
-            (Kind::Object(inner), Value::Object(map)) => prune(inner, map),
+        match (field.kind, &mut *value) {
+            (Kind::Object(inner), Value::Object(map)) => prune(inner, map, first),
             (Kind::Objects(inner, _), Value::Array(items)) => {
                 for item in items.iter_mut().filter_map(Value::as_object_mut) {
-                    prune(inner, item);
+                    prune(inner, item, first);
                 }
             }
             _ => {}
         }
-        if map
-            .get(field.name)
-            .is_some_and(|value| is_omitted(field.kind, field.presence, value))
-        {
-            map.remove(field.name);
-        }
-    }
+        !is_omitted(field.kind, field.presence, value)
+    });
 }
 
 fn write_value(kind: Kind, value: &Value, out: &mut String) {
@@ -105,9 +87,11 @@ fn write_value(kind: Kind, value: &Value, out: &mut String) {
             write_list(items, out, |item, out| write_value(Kind::Text, item, out));
         }
         (_, Value::String(text)) => write_string(text, out),
-        (_, Value::Number(number)) => out.push_str(&number.to_string()),
+        (_, Value::Number(number)) => {
+            let _ = write!(out, "{number}");
+        }
         (_, Value::Bool(set)) => out.push_str(if *set { "true" } else { "false" }),
-        (_, Value::Null | Value::Array(_) | Value::Object(_)) => out.push_str("null"),
+        (_, Value::Array(_) | Value::Object(_)) => out.push_str("null"),
     }
 }
 

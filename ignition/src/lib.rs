@@ -5,8 +5,8 @@
 //! [`Version::LATEST`] internally; [`Config::parse`] reads every version the reference reads, and
 //! [`Config::encode`] writes every version it serves.
 //!
-//! Many configs are merged by [`Merger`]. MachineConfigs are merged by [`Merger::add_overriding`], and
-//! [`Config::default_overwrite`] is called on the result (`MCO render 2.5`).
+//! Many configs are merged by [`Merger`]. MachineConfigs are merged by [`Merger::add_overriding`] and
+//! [`Merger::finish_rendered`] (`MCO render 2.5`).
 
 mod config;
 pub mod contents;
@@ -19,6 +19,7 @@ mod schema;
 #[cfg(feature = "strategy")]
 pub mod strategy;
 mod translate;
+pub mod tree;
 mod validate;
 mod version;
 

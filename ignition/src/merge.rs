@@ -2,10 +2,9 @@
 
 mod node;
 
-use serde_json::{Map, Value};
-
-use crate::Config;
 use crate::schema::v3;
+use crate::tree::{Map, Value};
+use crate::{Config, encode};
 use node::{Part, Rules};
 
 /// Merges many configs one over the other, in time linear in their total size: keyed lists are
@@ -22,7 +21,7 @@ impl Merger {
     #[must_use]
     pub fn new(base: Config) -> Self {
         Self {
-            root: Part::Whole(Value::Object(base.into_map())),
+            root: Part::Whole(Value::Object(base.into_fields())),
             overriding: false,
         }
     }
@@ -30,7 +29,7 @@ impl Merger {
     /// Merges `child` over what is there. Same result as [`Config::merge`].
     pub fn add(&mut self, child: Config) {
         self.root
-            .merge(&v3::CONFIG, child.into_map(), Rules { overriding: false });
+            .merge(&v3::CONFIG, child.into_fields(), Rules { overriding: false });
     }
 
     /// As [`Merger::add`], but a file of `child` that says nothing of compression has none, even when the
@@ -39,7 +38,7 @@ impl Merger {
     pub fn add_overriding(&mut self, child: Config) {
         self.overriding = true;
         self.root
-            .merge(&v3::CONFIG, child.into_map(), Rules { overriding: true });
+            .merge(&v3::CONFIG, child.into_fields(), Rules { overriding: true });
     }
 
     /// The merged config.
@@ -53,9 +52,26 @@ impl Merger {
         }
         config
     }
+
+    /// As [`Merger::finish`], with `overwrite: true` on every file that does not say, and without anything empty: what a rendered
+    /// config holds (`MCO render 2.5`, after the last merge).
+    #[must_use]
+    pub fn finish_rendered(self) -> Config {
+        let overriding = self.overriding;
+        let mut map = self.root.close_map();
+        encode::prune(&v3::CONFIG, &mut map, &|object, map| {
+            if std::ptr::eq(object, &raw const v3::FILE) {
+                if overriding {
+                    drop_empty_compression(map);
+                }
+                map.or_insert_with("overwrite", || Value::Bool(true));
+            }
+        });
+        Config::from_map(map)
+    }
 }
 
-fn drop_empty_compression(file: &mut Map<String, Value>) {
+fn drop_empty_compression(file: &mut Map) {
     let Some(Value::Object(contents)) = file.get_mut("contents") else {
         return;
     };

@@ -5,11 +5,12 @@
 
 mod version;
 
-use serde_json::{Map, Number, Value};
+use serde_json::{Map as JsonMap, Number, Value as Json};
 
 use crate::path::Path;
 use crate::problem::{Kind as Fault, Problem, Severity};
 use crate::schema::{Field, Kind, Object, Presence, v3};
+use crate::tree::{Map, Value};
 use crate::version::Spec;
 use crate::{Config, Invalid, Parsed, translate, validate};
 
@@ -23,7 +24,7 @@ pub(crate) enum Validation {
 }
 
 /// The JSON value of a config's text.
-pub(crate) fn json(text: &[u8]) -> Result<Value, Invalid> {
+pub(crate) fn json(text: &[u8]) -> Result<Json, Invalid> {
     if text.iter().all(u8::is_ascii_whitespace) {
         return Err(refused(
             Fault::Syntax,
@@ -34,7 +35,7 @@ pub(crate) fn json(text: &[u8]) -> Result<Value, Invalid> {
 }
 
 /// Reads a config: version, types, validation at its version, translation up.
-pub(crate) fn config(value: &Value, validation: Validation) -> Result<Parsed, Invalid> {
+pub(crate) fn config(value: &Json, validation: Validation) -> Result<Parsed, Invalid> {
     let spec = version::declared(value)?;
     let (config, problems) = if spec.is_v2() {
         translate::v2::read(value, spec, validation)
@@ -76,14 +77,14 @@ fn refused(kind: Fault, message: String) -> Invalid {
 ///
 /// What does not fit is left out of the result and reported: as an error when of the wrong type, as a
 /// warning when the key is unknown or newer than `spec`.
-pub(crate) fn read(object: &'static Object, spec: Spec, value: &Value) -> (Map<String, Value>, Vec<Problem>) {
+pub(crate) fn read(object: &'static Object, spec: Spec, value: &Json) -> (Map, Vec<Problem>) {
     let mut reader = Reader {
         spec,
         problems: Vec::new(),
     };
     let map = match value {
-        Value::Object(map) => reader.object(object, map, &Path::Root),
-        Value::Null => Map::new(),
+        Json::Object(map) => reader.object(object, map, &Path::Root),
+        Json::Null => Map::new(),
         other => {
             reader.wrong_type(&Path::Root, "an object", other);
             Map::new()
@@ -98,25 +99,20 @@ struct Reader {
 }
 
 impl Reader {
-    fn object(
-        &mut self,
-        object: &'static Object,
-        map: &Map<String, Value>,
-        path: &Path<'_>,
-    ) -> Map<String, Value> {
-        let mut out = Map::new();
+    fn object(&mut self, object: &'static Object, map: &JsonMap<String, Json>, path: &Path<'_>) -> Map {
+        let mut out = Map::with_capacity(map.len());
         for (key, value) in map {
             let Some(field) = self.known(object, key, map, path) else {
                 continue;
             };
             if let Some(value) = self.field(field, value, &path.field(field.name)) {
-                out.insert(field.name.to_owned(), value);
+                out.insert(field.name, value);
             }
         }
         for field in object.fields {
             if field.presence == Presence::Always && field.since <= self.spec && !out.contains_key(field.name)
             {
-                out.insert(field.name.to_owned(), zero(field.kind));
+                out.insert(field.name, zero(field.kind));
             }
         }
         out
@@ -127,7 +123,7 @@ impl Reader {
         &mut self,
         object: &'static Object,
         key: &str,
-        map: &Map<String, Value>,
+        map: &JsonMap<String, Json>,
         path: &Path<'_>,
     ) -> Option<&'static Field> {
         let field = object.field(key);
@@ -147,18 +143,17 @@ impl Reader {
     }
 
     /// The value of a field; `None` when it is absent, or not of its type.
-    fn field(&mut self, field: &'static Field, value: &Value, path: &Path) -> Option<Value> {
+    fn field(&mut self, field: &'static Field, value: &Json, path: &Path) -> Option<Value> {
         if value.is_null() {
             return None;
         }
         let read = match (field.kind, value) {
-            (Kind::Text, Value::String(_)) | (Kind::Bool, Value::Bool(_)) => value.clone(),
-            (Kind::Int, Value::Number(number)) => self.integer(number, path)?,
-            (Kind::Object(object), Value::Object(map)) => Value::Object(self.object(object, map, path)),
-            (Kind::Texts(_), Value::Array(items)) => Value::Array(self.texts(items, path)),
-            (Kind::Objects(object, _), Value::Array(items)) => {
-                Value::Array(self.objects(object, items, path))
-            }
+            (Kind::Text, Json::String(text)) => Value::from(text.as_str()),
+            (Kind::Bool, Json::Bool(set)) => Value::Bool(*set),
+            (Kind::Int, Json::Number(number)) => self.integer(number, path)?,
+            (Kind::Object(object), Json::Object(map)) => Value::Object(self.object(object, map, path)),
+            (Kind::Texts(_), Json::Array(items)) => Value::Array(self.texts(items, path)),
+            (Kind::Objects(object, _), Json::Array(items)) => Value::Array(self.objects(object, items, path)),
             (
                 Kind::Text | Kind::Int | Kind::Bool | Kind::Object(_) | Kind::Texts(_) | Kind::Objects(..),
                 _,
@@ -170,24 +165,28 @@ impl Reader {
         (field.presence != Presence::NonZero || !is_zero(&read)).then_some(read)
     }
 
-    fn texts(&mut self, items: &[Value], path: &Path) -> Vec<Value> {
+    fn texts(&mut self, items: &[Json], path: &Path) -> Vec<Value> {
         let mut out = Vec::with_capacity(items.len());
         for (i, item) in items.iter().enumerate() {
             match item {
-                Value::String(_) => out.push(item.clone()),
-                Value::Null => out.push(Value::String(String::new())),
+                Json::String(text) => out.push(Value::from(text.as_str())),
+                Json::Null => out.push(Value::from("")),
                 other => self.wrong_type(&path.index(i), "a string", other),
             }
         }
         out
     }
 
-    fn objects(&mut self, object: &'static Object, items: &[Value], path: &Path) -> Vec<Value> {
+    fn objects(&mut self, object: &'static Object, items: &[Json], path: &Path) -> Vec<Value> {
         let mut out = Vec::with_capacity(items.len());
         for (i, item) in items.iter().enumerate() {
             match item {
-                Value::Object(map) => out.push(Value::Object(self.object(object, map, &path.index(i)))),
-                Value::Null => out.push(Value::Object(self.object(object, &Map::new(), &path.index(i)))),
+                Json::Object(map) => out.push(Value::Object(self.object(object, map, &path.index(i)))),
+                Json::Null => out.push(Value::Object(self.object(
+                    object,
+                    &JsonMap::new(),
+                    &path.index(i),
+                ))),
                 other => self.wrong_type(&path.index(i), "an object", other),
             }
         }
@@ -195,8 +194,8 @@ impl Reader {
     }
 
     fn integer(&mut self, number: &Number, path: &Path) -> Option<Value> {
-        if number.is_i64() {
-            return Some(Value::Number(number.clone()));
+        if let Some(number) = number.as_i64() {
+            return Some(Value::Number(number));
         }
         let message = if number.is_u64() {
             format!("{number} is out of range, a whole number of 64 bits is needed")
@@ -212,12 +211,12 @@ impl Reader {
         None
     }
 
-    fn wrong_type(&mut self, path: &Path, expected: &str, found: &Value) {
+    fn wrong_type(&mut self, path: &Path, expected: &str, found: &Json) {
         let hint = match (expected, found) {
-            ("a whole number", Value::String(_)) => {
+            ("a whole number", Json::String(_)) => {
                 ": write it without quotes, and a mode in decimal (0644 is 420)"
             }
-            ("a boolean", Value::String(_)) => ": write true or false without quotes",
+            ("a boolean", Json::String(_)) => ": write true or false without quotes",
             (_, _) => "",
         };
         self.problems.push(Problem {
@@ -241,9 +240,8 @@ impl Reader {
 /// Whether a value is one that Go would take for never set: zero, or an object of nothing.
 pub(crate) fn is_zero(value: &Value) -> bool {
     match value {
-        Value::Null => true,
         Value::Bool(set) => !set,
-        Value::Number(number) => number.as_i64() == Some(0),
+        Value::Number(number) => *number == 0,
         Value::String(text) => text.is_empty(),
         // An empty list is not an absent one (`MCO render 2.7`).
         Value::Array(_) => false,
@@ -253,8 +251,8 @@ pub(crate) fn is_zero(value: &Value) -> bool {
 
 fn zero(kind: Kind) -> Value {
     match kind {
-        Kind::Text => Value::String(String::new()),
-        Kind::Int => Value::from(0),
+        Kind::Text => Value::from(""),
+        Kind::Int => Value::Number(0),
         Kind::Bool => Value::Bool(false),
         Kind::Object(_) => Value::Object(Map::new()),
         Kind::Texts(_) | Kind::Objects(..) => Value::Array(Vec::new()),
@@ -272,13 +270,13 @@ fn expected(kind: Kind) -> &'static str {
     }
 }
 
-fn type_name(value: &Value) -> &'static str {
+fn type_name(value: &Json) -> &'static str {
     match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a string",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a string",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "an object",
     }
 }

@@ -9,7 +9,7 @@ pub(crate) mod v3;
 
 use std::borrow::Cow;
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::validate::Rule;
 use crate::version::Spec;
@@ -125,7 +125,7 @@ impl Object {
     }
 
     /// The key of `item`, an object of this kind.
-    pub(crate) fn key_of<'v>(&self, item: &'v Map<String, Value>) -> Cow<'v, str> {
+    pub(crate) fn key_of<'v>(&self, item: &'v Map) -> Cow<'v, str> {
         let text = |name: &str| item.get(name).and_then(Value::as_str);
         match self.key {
             Key::None => Cow::Borrowed(""),
@@ -240,10 +240,9 @@ impl Field {
 /// Whether a value is an empty string, an empty list or an object of nothing but such.
 fn says_nothing(value: &Value) -> bool {
     match value {
-        Value::Null => true,
         Value::String(text) => text.is_empty(),
         Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.values().all(says_nothing),
+        Value::Object(map) => map.iter().all(|(_, value)| says_nothing(value)),
         Value::Bool(set) => !set,
         Value::Number(_) => false,
     }

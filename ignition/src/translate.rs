@@ -7,7 +7,7 @@ mod down;
 mod up;
 pub(crate) mod v2;
 
-use serde_json::{Map, Value};
+use crate::tree::Map;
 
 use crate::problem::{Kind, Severity};
 use crate::schema::{self, v3};
@@ -16,7 +16,7 @@ use crate::{Invalid, Problem, Version, encode, validate};
 pub(crate) use up::check as check_up;
 
 /// Canonical JSON of a 3.5.0 config at `version`: valid at 3.5.0, sayable at `version`, and valid there.
-pub(crate) fn encode(map: &Map<String, Value>, version: Version) -> Result<String, Invalid> {
+pub(crate) fn encode(map: &Map, version: Version) -> Result<String, Invalid> {
     refuse_errors(validate::check(&v3::CONFIG, Version::LATEST.spec(), map))?;
     match version {
         Version::V3_5 => Ok(encode::to_json(&v3::CONFIG, map)),

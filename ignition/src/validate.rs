@@ -13,7 +13,7 @@ pub(crate) mod v2;
 
 use std::collections::HashSet;
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::path::Path;
 use crate::problem::{Kind as Fault, Problem, Severity};
@@ -26,7 +26,7 @@ pub(crate) type Rule = fn(&View<'_>, &mut Report);
 /// An object under validation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View<'a> {
-    map: &'a Map<String, Value>,
+    map: &'a Map,
     path: &'a Path<'a>,
     spec: Spec,
 }
@@ -35,12 +35,13 @@ pub(crate) struct View<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     problems: Vec<Problem>,
-    /// Whether what `data:` URLs hold was validated before.
-    data_known: bool,
+    /// Whether the config was merged of such that were validated: what their `data:` URLs hold is known, and so is that no key is
+    /// there twice, which merging keeps so.
+    merged: bool,
 }
 
 /// Every problem of a config that fits the table.
-pub(crate) fn check(object: &'static Object, spec: Spec, map: &Map<String, Value>) -> Vec<Problem> {
+pub(crate) fn check(object: &'static Object, spec: Spec, map: &Map) -> Vec<Problem> {
     let mut report = Report::default();
     walk(
         object,
@@ -54,10 +55,10 @@ pub(crate) fn check(object: &'static Object, spec: Spec, map: &Map<String, Value
     report.problems
 }
 
-/// As [`check`], for a config merged of such that were checked: what `data:` URLs hold is not looked at again.
-pub(crate) fn check_merged(object: &'static Object, spec: Spec, map: &Map<String, Value>) -> Vec<Problem> {
+/// As [`check`], for a config merged of such that were checked: what merging cannot break is not looked at again.
+pub(crate) fn check_merged(object: &'static Object, spec: Spec, map: &Map) -> Vec<Problem> {
     let mut report = Report {
-        data_known: true,
+        merged: true,
         ..Report::default()
     };
     walk(
@@ -73,7 +74,7 @@ pub(crate) fn check_merged(object: &'static Object, spec: Spec, map: &Map<String
 }
 
 /// What keeps a 2.x config from being translated up.
-pub(crate) fn check_upward(map: &Map<String, Value>, spec: Spec) -> Vec<Problem> {
+pub(crate) fn check_upward(map: &Map, spec: Spec) -> Vec<Problem> {
     let mut report = Report::default();
     v2::upward(
         &View {
@@ -87,7 +88,7 @@ pub(crate) fn check_upward(map: &Map<String, Value>, spec: Spec) -> Vec<Problem>
 }
 
 /// File modes beyond 0777 (`MCO render 2.4`).
-pub(crate) fn special_modes(map: &Map<String, Value>) -> Vec<Problem> {
+pub(crate) fn special_modes(map: &Map) -> Vec<Problem> {
     let mut report = Report::default();
     node::special_modes(
         &View {
@@ -105,7 +106,9 @@ pub(crate) fn anything(_: &View<'_>, _: &mut Report) {}
 
 fn walk(object: &'static Object, view: View<'_>, report: &mut Report) {
     (object.rule)(&view, report);
-    duplicates(object, view, report);
+    if !report.merged {
+        duplicates(object, view, report);
+    }
     for field in object.fields {
         let Some(value) = view.map.get(field.name) else {
             continue;
@@ -210,10 +213,7 @@ impl<'a> View<'a> {
 
     /// The entries of a list; none when absent.
     pub(crate) fn list(&self, name: &str) -> &'a [Value] {
-        self.map
-            .get(name)
-            .and_then(Value::as_array)
-            .map_or(&[], Vec::as_slice)
+        self.map.get(name).and_then(Value::as_array).unwrap_or_default()
     }
 
     /// The path of a field.

@@ -261,10 +261,9 @@ fn machine_configs_override_compression_too() {
 
 #[test]
 fn files_are_overwritten_unless_they_say() {
-    let mut merged = config(
+    let merged = config(
         r#"{"storage": {"files": [{"path": "/a"}, {"path": "/b", "overwrite": false}], "links": [{"path": "/c"}]}}"#,
     );
-    merged.default_overwrite();
     let expected = r#"{"storage": {"files": [{"path": "/a", "overwrite": true}, {"path": "/b", "overwrite": false}], "links": [{"path": "/c"}]}}"#;
-    assert_eq!(merged, config(expected));
+    assert_eq!(Merger::new(merged).finish_rendered(), config(expected));
 }

@@ -43,6 +43,19 @@ proptest! {
     }
 
     #[test]
+    fn what_is_not_looked_at_again_after_merging_is_not_broken_by_it(configs in vec(config(), 1..6)) {
+        let mut merger = Merger::new(configs[0].clone());
+        for config in &configs[1..] {
+            merger.add_overriding(config.clone());
+        }
+        let merged = merger.finish_rendered();
+        prop_assert_eq!(merged.validate_merged(), merged.validate());
+        let mut dropped = merged.clone();
+        dropped.drop_empty();
+        prop_assert_eq!(dropped, merged);
+    }
+
+    #[test]
     fn an_overridden_file_is_not_compressed_unless_it_says_so(base in config(), child in config()) {
         let mut merger = Merger::new(base);
         merger.add_overriding(child.clone());

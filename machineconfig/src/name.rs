@@ -10,6 +10,8 @@ mod reread;
 mod resolve;
 mod yaml;
 
+pub(crate) use yaml::{Shape, Tree};
+
 /// What the reference hashes before the YAML (MCO controller map, appendix A).
 const SALT: [u8; 80] = [
     0x10, 0x7c, 0xce, 0xe4, 0x8b, 0x38, 0xaf, 0xaf, 0x4f, 0xe5, 0x86, 0x76, 0x9d, 0x9a, 0xd3, 0x6e, 0x19,
@@ -33,11 +35,14 @@ pub struct UnhashableCharacter {
 /// `rendered-<pool>-<md5>` of a spec given as the JSON object that the reference's API client writes: every field
 /// of the spec, and a `config` without anything empty.
 pub fn rendered_name(pool: &str, spec: &Value) -> Result<String, UnhashableCharacter> {
-    name_of_fields(pool, &fields(spec))
+    name_of_fields(pool, fields(spec))
 }
 
 /// As [`rendered_name`], from the fields of the spec, which are sorted.
-pub(crate) fn name_of_fields(pool: &str, fields: &[(&str, &Value)]) -> Result<String, UnhashableCharacter> {
+pub(crate) fn name_of_fields<'v, T: Tree>(
+    pool: &str,
+    fields: impl ExactSizeIterator<Item = (&'v str, Shape<'v, T>)>,
+) -> Result<String, UnhashableCharacter> {
     let mut hash = Md5::new();
     hash.update(SALT);
     yaml::emit(fields, &mut |piece| hash.update(piece.as_bytes()))?;
@@ -53,12 +58,13 @@ pub(crate) fn name_of_fields(pool: &str, fields: &[(&str, &Value)]) -> Result<St
 /// The YAML text that [`rendered_name`] hashes after the salt, to find out why two names differ.
 pub fn hashed_yaml(spec: &Value) -> Result<String, UnhashableCharacter> {
     let mut text = String::new();
-    yaml::emit(&fields(spec), &mut |piece| text.push_str(piece))?;
+    yaml::emit(fields(spec), &mut |piece| text.push_str(piece))?;
     Ok(text)
 }
 
-fn fields(spec: &Value) -> Vec<(&str, &Value)> {
-    spec.as_object().into_iter().flat_map(yaml::fields).collect()
+fn fields(spec: &Value) -> impl ExactSizeIterator<Item = (&str, Shape<'_, Value>)> {
+    let fields: Vec<_> = spec.as_object().into_iter().flat_map(yaml::fields).collect();
+    fields.into_iter()
 }
 
 impl From<yaml::Refused> for UnhashableCharacter {

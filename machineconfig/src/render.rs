@@ -67,7 +67,7 @@ impl Rendered {
     #[must_use]
     pub fn machine_config(&self) -> MachineConfig {
         let spec = MachineConfigSpec {
-            config: Some(self.ignition.value().clone()),
+            config: Some(self.ignition.fields().to_json()),
             ..self.spec.clone()
         };
         let mut config = MachineConfig::new(&self.name, spec);
@@ -161,18 +161,16 @@ fn assemble(
     }
     // Stable: each half stays sorted by name.
     by_name.sort_by_key(|config| !input::is_worker(config));
-    let mut inputs = Vec::with_capacity(by_name.len());
     let mut told = Vec::new();
     let mut merging = Merging::default();
     // One after the other from its text to what is merged, while the processor still has it at hand.
-    for config in by_name {
+    for config in &by_name {
         let mut said = Vec::new();
         let mut input = Input::read(config, &mut said);
         said.extend(input.generated_by_other(&defaults.controller_hash));
         judge.add(strict::findings(&input), &mut said);
         told.extend(said.into_iter().map(|finding| (input.name, finding)));
         merging.add(&mut input);
-        inputs.push(input);
     }
     told.sort_by_key(|(name, _)| *name);
     findings.extend(told.into_iter().map(|(_, finding)| finding));
@@ -180,7 +178,7 @@ fn assemble(
     findings.extend(outcome::findings(pool, &merged, defaults));
     let unusable = outcome::unusable(pool, &merged).into_iter();
     findings.extend(unusable.map(|finding| judge.judged(finding)));
-    finish(pool, merged, &inputs, defaults, findings)
+    finish(pool, merged, &by_name, defaults, findings)
 }
 
 /// All findings, when one of them is an error.
@@ -192,11 +190,11 @@ fn refuse(findings: &[Finding]) -> Result<(), Vec<Finding>> {
     }
 }
 
-/// Names and measures what was merged.
+/// Names and measures what was merged of `configs`, which are in merge order.
 fn finish(
     pool: &str,
     merged: Merged,
-    inputs: &[Input<'_>],
+    configs: &[&MachineConfig],
     defaults: &Defaults,
     mut findings: Vec<Finding>,
 ) -> Result<Rendered, Vec<Finding>> {
@@ -224,7 +222,7 @@ fn finish(
         kernel_type,
     };
     let name = json::name(pool, &spec, &ignition).map_err(|refused| {
-        findings.push(blame::unhashable(pool, &spec, &ignition, &refused, inputs));
+        findings.push(blame::unhashable(pool, &spec, &ignition, &refused, configs));
         findings.clone()
     })?;
     let spec_json = json::spec(&spec, &ignition);
@@ -238,7 +236,10 @@ fn finish(
             .all(|finding| finding.severity == Severity::Warning),
         "errors were refused"
     );
-    let sources = inputs.iter().map(|input| input.name.to_owned()).collect();
+    let sources = configs
+        .iter()
+        .map(|config| input::name(config).to_owned())
+        .collect();
     Ok(Rendered {
         name,
         spec,

@@ -4,7 +4,7 @@ mod keyed;
 
 use std::collections::HashMap;
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::schema::{Kind, List, Object};
 use keyed::{Keyed, Place};
@@ -31,8 +31,9 @@ pub(super) struct Node {
     object: &'static Object,
     /// One slot per field of the object, in its order.
     slots: Vec<Option<Slot>>,
-    /// Per key space, where the first entry of a key stands.
-    index: HashMap<&'static str, HashMap<String, Place>>,
+    /// Where the last entry of a key in its space stands, by the hash of both. It holds no key, so that it stays small when there are
+    /// many, and need not read them again when it grows.
+    index: HashMap<u64, Place>,
 }
 
 /// What a field holds.
@@ -46,7 +47,7 @@ enum Slot {
 
 impl Part {
     /// Merges a child's object over this one, field by field.
-    pub(super) fn merge(&mut self, object: &'static Object, child: Map<String, Value>, rules: Rules) {
+    pub(super) fn merge(&mut self, object: &'static Object, child: Map, rules: Rules) {
         if let Part::Whole(value) = self {
             *self = Part::Open(Box::new(Node::open(object, into_map(std::mem::take(value)))));
         }
@@ -57,7 +58,7 @@ impl Part {
     }
 
     /// The object as a JSON map.
-    pub(super) fn close_map(self) -> Map<String, Value> {
+    pub(super) fn close_map(self) -> Map {
         into_map(self.close())
     }
 
@@ -77,16 +78,16 @@ impl Part {
     }
 }
 
-fn into_map(value: Value) -> Map<String, Value> {
+fn into_map(value: Value) -> Map {
     match value {
         Value::Object(map) => map,
         // The tree fits the table: where an object is expected, there is one.
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
 }
 
 impl Node {
-    fn open(object: &'static Object, mut map: Map<String, Value>) -> Self {
+    fn open(object: &'static Object, mut map: Map) -> Self {
         let slots = object.fields.iter().map(|_| None).collect();
         let mut node = Node {
             object,
@@ -101,7 +102,7 @@ impl Node {
         node
     }
 
-    fn close(self) -> Map<String, Value> {
+    fn close(self) -> Map {
         let mut map = Map::new();
         for (field, slot) in self.object.fields.iter().zip(self.slots) {
             let value = match slot {
@@ -112,7 +113,7 @@ impl Node {
                 Some(Slot::Append(items)) => Value::Array(items),
                 Some(Slot::Keyed(list)) => Value::Array(list.close()),
             };
-            map.insert(field.name.to_owned(), value);
+            map.insert(field.name, value);
         }
         map
     }
@@ -132,7 +133,7 @@ impl Node {
         });
     }
 
-    fn merge(&mut self, mut child: Map<String, Value>, rules: Rules) {
+    fn merge(&mut self, mut child: Map, rules: Rules) {
         let mut arrivals = Vec::new();
         for (i, field) in self.object.fields.iter().enumerate() {
             let value = child.remove(field.name);

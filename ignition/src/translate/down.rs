@@ -1,7 +1,7 @@
 //! Down from 3.5.0 by the table: what the target version does not know is dropped when it says nothing,
 //! and refused otherwise, with every reason.
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::path::Path;
 use crate::problem::{Kind as Fault, Problem, Severity};
@@ -11,7 +11,7 @@ use crate::version::Spec;
 use crate::{Invalid, Version};
 
 /// The config as one of `target`, still in the shape of 3.x.
-pub(super) fn config(map: &Map<String, Value>, target: Version) -> Result<Map<String, Value>, Invalid> {
+pub(super) fn config(map: &Map, target: Version) -> Result<Map, Invalid> {
     let mut step = Down {
         target: target.spec(),
         problems: Vec::new(),
@@ -23,7 +23,7 @@ pub(super) fn config(map: &Map<String, Value>, target: Version) -> Result<Map<St
         });
     }
     if let Some(Value::Object(ignition)) = map.get_mut("ignition") {
-        ignition.insert("version".to_owned(), Value::from(target.as_str()));
+        ignition.insert("version", Value::from(target.as_str()));
     }
     Ok(map)
 }
@@ -34,19 +34,14 @@ struct Down {
 }
 
 impl Down {
-    fn object(
-        &mut self,
-        object: &'static Object,
-        map: &Map<String, Value>,
-        path: &Path<'_>,
-    ) -> Map<String, Value> {
+    fn object(&mut self, object: &'static Object, map: &Map, path: &Path<'_>) -> Map {
         let mut out = Map::new();
         for field in object.fields {
             let Some(value) = map.get(field.name) else {
                 continue;
             };
             if let Some(value) = self.field(field, value, &path.field(field.name)) {
-                out.insert(field.name.to_owned(), value);
+                out.insert(field.name, value);
             }
         }
         out

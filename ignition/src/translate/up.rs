@@ -1,6 +1,6 @@
 //! Up to 3.5.0: nothing changes its shape, but 3.6.0 means more by two values than 3.5.0 does.
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use crate::path::Path;
 use crate::problem::{Kind as Fault, Problem, Severity};
@@ -9,7 +9,7 @@ use crate::validate::node::SPECIAL_BITS;
 use crate::version::Spec;
 
 /// What a valid config of version `spec` says that 3.5.0 cannot.
-pub(crate) fn check(map: &Map<String, Value>, spec: Spec) -> Vec<Problem> {
+pub(crate) fn check(map: &Map, spec: Spec) -> Vec<Problem> {
     let mut problems = Vec::new();
     if spec > Spec::V3_5 {
         walk(&v3::CONFIG, map, &Path::Root, &mut problems);
@@ -17,7 +17,7 @@ pub(crate) fn check(map: &Map<String, Value>, spec: Spec) -> Vec<Problem> {
     problems
 }
 
-fn walk(object: &'static Object, map: &Map<String, Value>, path: &Path<'_>, problems: &mut Vec<Problem>) {
+fn walk(object: &'static Object, map: &Map, path: &Path<'_>, problems: &mut Vec<Problem>) {
     for field in object.fields {
         let Some(value) = map.get(field.name) else {
             continue;

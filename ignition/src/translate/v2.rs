@@ -4,11 +4,12 @@ mod down;
 mod duplicates;
 mod up;
 
-use serde_json::{Map, Value};
+use serde_json::Value as Json;
 
 use crate::parse::{self, Validation};
 use crate::problem::Severity;
 use crate::schema::{v2, v3};
+use crate::tree::Map;
 use crate::version::Spec;
 use crate::{Problem, validate};
 
@@ -18,7 +19,7 @@ use duplicates::Origins;
 /// Reads a 2.x config: types, validation at its version, duplicates resolved, translation up, validation.
 ///
 /// The map is of use only when no problem is an error.
-pub(crate) fn read(value: &Value, spec: Spec, validation: Validation) -> (Map<String, Value>, Vec<Problem>) {
+pub(crate) fn read(value: &Json, spec: Spec, validation: Validation) -> (Map, Vec<Problem>) {
     let (map, mut problems) = parse::read(&v2::CONFIG, spec, value);
     if validation == Validation::Full && !parse::is_refused(&problems) {
         problems.extend(validate::check(&v2::CONFIG, spec, &map));
@@ -37,7 +38,7 @@ pub(crate) fn read(value: &Value, spec: Spec, validation: Validation) -> (Map<St
 
 /// The errors of a config that was translated up, where they stand in the 2.x config. Its warnings were
 /// said there already.
-fn errors_above(map: &Map<String, Value>, origins: &Origins) -> Vec<Problem> {
+fn errors_above(map: &Map, origins: &Origins) -> Vec<Problem> {
     let problems = validate::check(&v3::CONFIG, Spec::V3_0, map);
     let errors = problems
         .into_iter()

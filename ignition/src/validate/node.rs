@@ -121,13 +121,13 @@ pub(super) fn special_modes(config: &View<'_>, report: &mut Report) {
         return;
     };
     for (i, file) in section.list("files").iter().enumerate() {
-        let Some(mode) = file.get("mode").and_then(serde_json::Value::as_i64) else {
+        let Some(mode) = file.get("mode").and_then(crate::tree::Value::as_i64) else {
             continue;
         };
         if mode > 0o777 {
             let path = file
                 .get("path")
-                .and_then(serde_json::Value::as_str)
+                .and_then(crate::tree::Value::as_str)
                 .unwrap_or_default();
             let message = format!(
                 "mode {mode} ({mode:#o}) of {}: at most 0o777 can be set, written in decimal (0644 is 420)",

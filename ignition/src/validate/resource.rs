@@ -46,7 +46,7 @@ pub(super) fn compression(compression: Option<&str>, at: &Path<'_>, report: &mut
 
 /// Reports a source that cannot be fetched. An empty one is empty contents.
 pub(super) fn check_source(source: &str, spec: Spec, at: &Path<'_>, report: &mut Report) {
-    if source.is_empty() || (report.data_known && source.starts_with("data:")) {
+    if source.is_empty() || (report.merged && source.starts_with("data:")) {
         return;
     }
     if let Err((kind, message)) = url::check_source(source, spec) {

@@ -3,8 +3,6 @@
 //!
 //! [`emit`] streams into a sink, so that no copy of a large config is made.
 
-use serde_json::{Map, Value};
-
 use super::reread::reread;
 use super::resolve::reads_as_text;
 use analysis::{Analysis, analyse, is_solid, solid_may_be_plain};
@@ -13,6 +11,9 @@ use number::decimal;
 mod analysis;
 mod number;
 mod scalar;
+mod shape;
+
+pub(crate) use shape::{Shape, Tree, fields};
 
 /// Columns per level.
 const INDENT: usize = 2;
@@ -37,24 +38,22 @@ pub(super) enum Step {
 /// Writes an object of these fields, which are sorted, to `sink`, piece by piece. Keys must be ASCII letters and
 /// digits, at most 128 of them, as all keys of a `MachineConfigSpec` are: for them the reference's natural order
 /// is byte order, and none needs quotes.
-pub(super) fn emit(fields: &[(&str, &Value)], sink: &mut dyn FnMut(&str)) -> Result<(), Refused> {
+pub(super) fn emit<'v, T: Tree>(
+    fields: impl ExactSizeIterator<Item = (&'v str, Shape<'v, T>)>,
+    sink: &mut dyn FnMut(&str),
+) -> Result<(), Refused> {
     let mut emitter = Emitter {
         out: String::with_capacity(CHUNK),
         column: 0,
         sink,
     };
-    if fields.is_empty() {
+    if fields.len() == 0 {
         emitter.raw("{}");
     }
-    emitter.mapping(fields.iter().copied(), 0)?;
+    emitter.mapping(fields, 0)?;
     emitter.end_line();
     emitter.flush();
     Ok(())
-}
-
-/// The fields of a JSON object, sorted by key.
-pub(super) fn fields(map: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
-    map.iter().map(|(key, value)| (key.as_str(), value))
 }
 
 /// The state of the writing: what is not yet handed on, and the column, counted in characters.
@@ -66,9 +65,9 @@ struct Emitter<'a> {
 
 impl Emitter<'_> {
     /// A mapping, its first key where the line stands: behind a dash, or in a line of its own.
-    fn mapping<'v>(
+    fn mapping<'v, T: Tree>(
         &mut self,
-        fields: impl Iterator<Item = (&'v str, &'v Value)>,
+        fields: impl Iterator<Item = (&'v str, Shape<'v, T>)>,
         indent: usize,
     ) -> Result<(), Refused> {
         for (index, (key, value)) in fields.enumerate() {
@@ -85,22 +84,22 @@ impl Emitter<'_> {
     }
 
     /// The value of a key: a sequence stands in the column of its key, a mapping deeper.
-    fn member(&mut self, value: &Value, indent: usize) -> Result<(), Refused> {
+    fn member<T: Tree>(&mut self, value: Shape<'_, T>, indent: usize) -> Result<(), Refused> {
         match value {
-            Value::Array(items) if !items.is_empty() => {
+            Shape::List(items) if !items.is_empty() => {
                 self.end_line();
                 self.sequence(items, indent)
             }
-            Value::Object(map) if !map.is_empty() => {
+            Shape::Object(fields) if fields.len() > 0 => {
                 self.end_line();
-                self.mapping(fields(map), indent + INDENT)
+                self.mapping(fields, indent + INDENT)
             }
-            scalar => self.scalar_after_blank(scalar, indent + INDENT),
+            scalar => self.scalar_after_blank(&scalar, indent + INDENT),
         }
     }
 
     /// A sequence, its first dash where the line stands.
-    fn sequence(&mut self, items: &[Value], indent: usize) -> Result<(), Refused> {
+    fn sequence<T: Tree>(&mut self, items: &[T], indent: usize) -> Result<(), Refused> {
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
                 self.end_line();
@@ -114,29 +113,30 @@ impl Emitter<'_> {
     }
 
     /// An entry of a sequence: what it holds begins in the line of its dash.
-    fn item(&mut self, item: &Value, indent: usize) -> Result<(), Refused> {
-        match item {
-            Value::Array(items) if !items.is_empty() => self.sequence(items, indent + INDENT),
-            Value::Object(map) if !map.is_empty() => self.mapping(fields(map), indent + INDENT),
-            scalar => self.scalar_after_blank(scalar, indent + INDENT),
+    fn item<T: Tree>(&mut self, item: &T, indent: usize) -> Result<(), Refused> {
+        match item.shape() {
+            Shape::List(items) if !items.is_empty() => self.sequence(items, indent + INDENT),
+            Shape::Object(fields) if fields.len() > 0 => self.mapping(fields, indent + INDENT),
+            scalar => self.scalar_after_blank(&scalar, indent + INDENT),
         }
     }
 
-    fn scalar_after_blank(&mut self, value: &Value, indent: usize) -> Result<(), Refused> {
+    fn scalar_after_blank<T: Tree>(&mut self, value: &Shape<'_, T>, indent: usize) -> Result<(), Refused> {
         self.raw(" ");
         self.scalar(value, indent)
     }
 
     /// Anything that fits behind a key or a dash, continued at `indent`.
-    fn scalar(&mut self, value: &Value, indent: usize) -> Result<(), Refused> {
+    fn scalar<T: Tree>(&mut self, value: &Shape<'_, T>, indent: usize) -> Result<(), Refused> {
         match value {
-            Value::Null => self.raw("null"),
-            Value::Bool(true) => self.raw("true"),
-            Value::Bool(false) => self.raw("false"),
-            Value::Number(number) => self.raw(&decimal(number)),
-            Value::String(text) => return self.text(text, indent),
-            Value::Array(_) => self.raw("[]"),
-            Value::Object(_) => self.raw("{}"),
+            Shape::Null => self.raw("null"),
+            Shape::Bool(true) => self.raw("true"),
+            Shape::Bool(false) => self.raw("false"),
+            Shape::Whole(number) => self.raw(&number.to_string()),
+            Shape::Number(number) => self.raw(&decimal(number)),
+            Shape::Text(text) => return self.text(text, indent),
+            Shape::List(_) => self.raw("[]"),
+            Shape::Object(_) => self.raw("{}"),
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The parts of an Ignition config: which there are, and which one a JSON path lies in.
 
 use ignition::Config;
-use serde_json::{Map, Value};
+use ignition::tree::{Map, Value};
 
 use super::Part;
 
@@ -20,26 +20,26 @@ const NODES: [&str; 3] = ["directories", "files", "links"];
 /// Calls `found` for every part that `config` says something about. The second argument is false for a unit or
 /// user that is only named to hold drop-ins or SSH keys.
 pub(super) fn each(config: &Config, mut found: impl FnMut(Part, bool)) {
-    let root = config.value();
+    let root = config.fields();
     for name in NODES {
-        for node in list(root, "storage", name) {
+        for node in root.list("storage", name) {
             found(Part::Path(text(node, "path")), true);
         }
     }
-    for unit in list(root, "systemd", "units") {
+    for unit in root.list("systemd", "units") {
         let name = text(unit, "name");
         found(Part::Unit(name.clone()), says_more_than(unit, "dropins"));
-        for dropin in entries(unit, "dropins") {
+        for dropin in unit.list("dropins") {
             found(Part::Dropin(name.clone(), text(dropin, "name")), true);
         }
     }
-    for user in list(root, "passwd", "users") {
+    for user in root.list("passwd", "users") {
         let name = text(user, "name");
         found(
             Part::User(name.clone()),
             says_more_than(user, "sshAuthorizedKeys"),
         );
-        for key in entries(user, "sshAuthorizedKeys") {
+        for key in user.list("sshAuthorizedKeys") {
             found(
                 Part::SshKey(name.clone(), key.as_str().unwrap_or_default().to_owned()),
                 true,
@@ -47,16 +47,21 @@ pub(super) fn each(config: &Config, mut found: impl FnMut(Part, bool)) {
         }
     }
     for (section, name, key) in LISTS {
-        for entry in list(root, section, name) {
+        for entry in root.list(section, name) {
             found(entry_of(section, name, &text(entry, key)), true);
         }
     }
     for name in ["shouldExist", "shouldNotExist"] {
-        for argument in list(root, "kernelArguments", name) {
+        for argument in root.list("kernelArguments", name) {
             found(kernel_argument(argument), true);
         }
     }
-    for name in root["ignition"].as_object().into_iter().flat_map(Map::keys) {
+    for name in root
+        .get("ignition")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flat_map(Map::keys)
+    {
         if name != "version" {
             found(Part::Field(format!("ignition.{name}")), true);
         }
@@ -67,28 +72,28 @@ pub(super) fn each(config: &Config, mut found: impl FnMut(Part, bool)) {
 /// leads nowhere is a part by itself.
 pub(crate) fn part_at(config: &Config, path: &str) -> Part {
     let path = path.trim_start_matches('$').trim_start_matches('.');
-    at_entry(config.value(), path).unwrap_or_else(|| {
+    at_entry(config.fields(), path).unwrap_or_else(|| {
         let section: Vec<&str> = path.split(['.', '[']).take(2).collect();
         Part::Field(section.join("."))
     })
 }
 
-fn at_entry(root: &Value, path: &str) -> Option<Part> {
+fn at_entry(root: &Map, path: &str) -> Option<Part> {
     let (list_path, entry, rest) = step(path)?;
     let (section, name) = list_path.split_once('.')?;
-    let value = root.get(section)?.get(name)?.get(entry)?;
+    let value = root.list(section, name).get(entry)?;
     match (section, name) {
         ("storage", name) if NODES.contains(&name) => Some(Part::Path(text(value, "path"))),
         ("systemd", "units") => Some(match step(rest) {
             Some(("dropins", dropin, _)) => Part::Dropin(
                 text(value, "name"),
-                text(value.get("dropins")?.get(dropin)?, "name"),
+                text(value.list("dropins").get(dropin)?, "name"),
             ),
             _ => Part::Unit(text(value, "name")),
         }),
         ("passwd", "users") => Some(match step(rest) {
             Some(("sshAuthorizedKeys", key, _)) => {
-                let key = value.get("sshAuthorizedKeys")?.get(key)?.as_str()?;
+                let key = value.list("sshAuthorizedKeys").get(key)?.as_str()?;
                 Part::SshKey(text(value, "name"), key.to_owned())
             }
             _ => Part::User(text(value, "name")),
@@ -121,25 +126,8 @@ fn kernel_argument(argument: &Value) -> Part {
     ))
 }
 
-fn list<'a>(root: &'a Value, section: &str, name: &str) -> impl Iterator<Item = &'a Value> {
-    root.get(section)
-        .into_iter()
-        .flat_map(move |section| entries(section, name))
-}
-
-fn entries<'a>(value: &'a Value, name: &str) -> &'a [Value] {
-    value
-        .get(name)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
-}
-
 fn text(value: &Value, name: &str) -> String {
-    value
-        .get(name)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned()
+    value.text(name).to_owned()
 }
 
 /// Whether an entry says anything but its name and `list`.

@@ -47,9 +47,9 @@ impl<'a> Recorder<'a> {
     pub(crate) fn finish(mut self) -> Provenance {
         // Stable, so that the touches of a part stay in merge order.
         self.touches.sort_by(|a, b| a.part.cmp(&b.part));
-        let mut origins = Vec::with_capacity(self.touches.len());
         let mut touches = self.touches.into_iter().peekable();
-        while let Some(first) = touches.next() {
+        let origins = std::iter::from_fn(|| {
+            let first = touches.next()?;
             let mut by = vec![first.by];
             let mut only_named = first.only_named;
             while let Some(touch) = touches.next_if(|touch| touch.part == first.part) {
@@ -62,10 +62,10 @@ impl<'a> Recorder<'a> {
                 }
                 by.push(touch.by);
             }
-            origins.push((first.part, origin(&self.sources, &by)));
-        }
+            Some((first.part, origin(&self.sources, &by)))
+        });
         Provenance {
-            origins: origins.into_iter().collect(),
+            origins: origins.collect(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which MachineConfig, and which field of it, a fault of the merged whole comes from.
 
-use crds::MachineConfigSpec;
+use crds::{MachineConfig, MachineConfigSpec};
 use ignition::{Config, Problem};
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::name::UnhashableCharacter;
 use crate::provenance::{Part, part_at};
 use crate::{Code, Finding, Provenance};
 
-use super::input::{self, Input};
+use super::input;
 
 /// The MachineConfig that a part comes from, as the object of a finding; the pool when none is known.
 pub(super) fn object(pool: &str, provenance: &Provenance, part: &Part) -> String {
@@ -48,17 +48,18 @@ pub(super) fn unhashable(
     spec: &MachineConfigSpec,
     ignition: &Config,
     refused: &UnhashableCharacter,
-    inputs: &[Input<'_>],
+    configs: &[&MachineConfig],
 ) -> Finding {
     let text = match refused.path.strip_prefix("config.") {
-        Some(path) => at(ignition.value(), path).cloned(),
+        Some(path) => at(&ignition.fields().to_json(), path).cloned(),
         None => serde_json::to_value(spec)
             .ok()
             .and_then(|spec| at(&spec, &refused.path).cloned()),
     };
-    let holder = inputs.iter().rev().find_map(|input| {
-        let spec = serde_json::to_value(&input.config.spec).ok()?;
-        Some((input.object(), place_of(&spec, text.as_ref()?, "spec")?))
+    let holder = configs.iter().rev().find_map(|config| {
+        let spec = serde_json::to_value(&config.spec).ok()?;
+        let object = input::object(input::name(config));
+        Some((object, place_of(&spec, text.as_ref()?, "spec")?))
     });
     let (object, field) = holder.unwrap_or_else(|| {
         (

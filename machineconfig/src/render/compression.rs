@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::Value;
+use ignition::tree::Value;
 
 use crate::{Code, Finding};
 
@@ -22,12 +22,10 @@ impl LostCompression {
     /// The files of the next MachineConfig.
     pub(super) fn add<'a>(&mut self, name: &str, files: impl Iterator<Item = &'a Value>) {
         for file in files {
-            let path = file["path"].as_str().unwrap_or_default();
-            let contents = &file["contents"];
-            let compressed = contents["compression"]
-                .as_str()
-                .is_some_and(|compression| !compression.is_empty());
-            let brings = contents.get("source").is_some();
+            let path = file.text("path");
+            let contents = file.get("contents");
+            let compressed = contents.is_some_and(|contents| !contents.text("compression").is_empty());
+            let brings = contents.is_some_and(|contents| contents.get("source").is_some());
             if brings || compressed {
                 self.losers.remove(path);
             }

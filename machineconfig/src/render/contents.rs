@@ -1,7 +1,7 @@
 //! Whether the contents of files are what they say they are: data, a gzip stream, the verification hash.
 
 use ignition::contents::{ContentsError, MAX_INFLATED, decode, verify};
-use serde_json::Value;
+use ignition::tree::Value;
 
 use crate::Code;
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
+use ignition::tree::Value;
 
 use crate::{Code, Finding};
 
@@ -20,10 +20,10 @@ impl InheritedHashes {
     /// The files of the next MachineConfig.
     pub(super) fn add<'a>(&mut self, name: &str, files: impl Iterator<Item = &'a Value>) {
         for file in files {
-            let path = file["path"].as_str().unwrap_or_default();
+            let path = file.text("path");
             if hash(file).is_some() {
                 self.writers.insert(path.to_owned(), None);
-            } else if file["contents"].get("source").is_some()
+            } else if brings(file)
                 && let Some(writer) = self.writers.get_mut(path)
             {
                 *writer = Some(name.to_owned());
@@ -38,11 +38,11 @@ impl InheritedHashes {
             return findings;
         }
         for file in files {
-            let path = file["path"].as_str().unwrap_or_default();
+            let path = file.text("path");
             let Some(Some(writer)) = self.writers.get(path) else {
                 continue;
             };
-            if hash(file).is_some() && hash_differs(&file["contents"]) {
+            if hash(file).is_some() && file.get("contents").is_some_and(hash_differs) {
                 let message = format!(
                     "{path} has new contents under the verification.hash of the contents it overrides"
                 );
@@ -57,6 +57,12 @@ impl InheritedHashes {
         }
         findings
     }
+}
+
+/// Whether a file brings contents.
+fn brings(file: &Value) -> bool {
+    file.get("contents")
+        .is_some_and(|contents| contents.get("source").is_some())
 }
 
 fn hash(file: &Value) -> Option<&Value> {

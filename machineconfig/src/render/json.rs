@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use crds::MachineConfigSpec;
 use ignition::Config;
-use serde_json::Value;
+use ignition::tree::Value;
 
-use crate::name::{UnhashableCharacter, name_of_fields};
+use crate::name::{Shape, UnhashableCharacter, name_of_fields};
 
 /// The API version of the objects that are written.
 const API_VERSION: &str = "machineconfiguration.openshift.io/v1";
@@ -18,34 +18,35 @@ pub(super) fn name(
     spec: &MachineConfigSpec,
     ignition: &Config,
 ) -> Result<String, UnhashableCharacter> {
-    let extensions_image = Value::from(spec.base_os_extensions_container_image.as_str());
-    let extensions = Value::from(spec.extensions.clone().unwrap_or_default());
-    let fips = Value::from(spec.fips);
-    let arguments = Value::from(spec.kernel_arguments.clone().unwrap_or_default());
-    let kernel = Value::from(spec.kernel_type.as_str());
-    let image = Value::from(spec.os_image_url.as_str());
+    let list = |texts: &Option<Vec<String>>| -> Vec<Value> {
+        let texts = texts.iter().flatten();
+        texts.map(|text| Value::from(text.as_str())).collect()
+    };
+    let (extensions, arguments) = (list(&spec.extensions), list(&spec.kernel_arguments));
     let fields = [
-        ("baseOSExtensionsContainerImage", &extensions_image),
-        ("config", ignition.value()),
-        ("extensions", &extensions),
-        ("fips", &fips),
-        ("kernelArguments", &arguments),
-        ("kernelType", &kernel),
-        ("osImageURL", &image),
+        (
+            "baseOSExtensionsContainerImage",
+            Shape::Text(&spec.base_os_extensions_container_image),
+        ),
+        ("config", Shape::of_fields(ignition.fields())),
+        ("extensions", Shape::List(&extensions)),
+        ("fips", Shape::Bool(spec.fips)),
+        ("kernelArguments", Shape::List(&arguments)),
+        ("kernelType", Shape::Text(&spec.kernel_type)),
+        ("osImageURL", Shape::Text(&spec.os_image_url)),
     ];
-    name_of_fields(pool, &fields)
+    name_of_fields(pool, fields.into_iter())
 }
 
 /// The spec's JSON text in the order of the reference's Go type, with the Ignition config's own canonical text.
 pub(super) fn spec(spec: &MachineConfigSpec, ignition: &Config) -> String {
-    let config = ignition.to_json();
-    let mut out = String::with_capacity(config.len() + 1024);
+    let mut out = String::new();
     out.push_str("{\"osImageURL\":");
     string(&spec.os_image_url, &mut out);
     out.push_str(",\"baseOSExtensionsContainerImage\":");
     string(&spec.base_os_extensions_container_image, &mut out);
     out.push_str(",\"config\":");
-    out.push_str(&config);
+    ignition.write_json(&mut out);
     out.push_str(",\"kernelArguments\":");
     strings(spec.kernel_arguments.as_deref().unwrap_or_default(), &mut out);
     out.push_str(",\"extensions\":");

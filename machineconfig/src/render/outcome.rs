@@ -1,10 +1,10 @@
 //! The MachineConfigs merged, and what only shows then (MCO render 2.5, 2.8).
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
+use ignition::tree::Value;
 use ignition::{Config, Merger};
-use serde_json::Value;
 
 use crate::provenance::{Part, Recorder, part_at};
 use crate::{Code, Finding, Provenance};
@@ -66,11 +66,8 @@ impl<'a> Merging<'a> {
 
     /// What they say together.
     pub(super) fn finish(self) -> Merged {
-        let mut ignition = self.merger.map(Merger::finish).unwrap_or_default();
-        ignition.default_overwrite();
-        ignition.drop_empty();
         Merged {
-            ignition,
+            ignition: self.merger.map(Merger::finish_rendered).unwrap_or_default(),
             fields: self.fields,
             provenance: self.recorder.finish(),
             inherited_hashes: self.inherited_hashes,
@@ -108,8 +105,8 @@ fn invalid(pool: &str, merged: &Merged) -> Vec<Finding> {
         ..
     } = merged;
     let sourceless = files(ignition)
-        .filter(|file| file["overwrite"] == Value::Bool(true) && file["contents"].get("source").is_none())
-        .filter(|file| file["path"].as_str().is_none_or(|path| !unread.contains(path)));
+        .filter(|file| file.get("overwrite") == Some(&Value::Bool(true)) && source(file).is_none())
+        .filter(|file| !unread.contains(file.text("path")));
     let mut findings: Vec<Finding> = sourceless
         .map(|file| without_contents(pool, provenance, file))
         .collect();
@@ -140,16 +137,16 @@ fn invalid(pool: &str, merged: &Merged) -> Vec<Finding> {
 }
 
 fn files(ignition: &Config) -> impl Iterator<Item = &Value> {
-    ignition
-        .value()
-        .pointer("/storage/files")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    ignition.fields().list("storage", "files").iter()
+}
+
+/// The source of a file's contents.
+fn source(file: &Value) -> Option<&str> {
+    file.get("contents")?.get("source")?.as_str()
 }
 
 fn without_contents(pool: &str, provenance: &Provenance, file: &Value) -> Finding {
-    let path = file["path"].as_str().unwrap_or_default();
+    let path = file.text("path");
     let object = blame::object(pool, provenance, &Part::Path(path.to_owned()));
     let field = "spec.config.storage.files";
     if file.get("append").is_some() {
@@ -253,30 +250,31 @@ pub(super) fn size_finding(
 /// Which MachineConfigs bring most of it, by the contents of their files as they are encoded.
 fn largest(ignition: &Config, provenance: &Provenance) -> String {
     const NAMED: usize = 3;
-    let (mut of_files, mut first) = (HashMap::new(), ("", 0));
-    for file in files(ignition) {
-        let source = file.pointer("/contents/source").and_then(Value::as_str);
-        let (path, size) = (
-            file["path"].as_str().unwrap_or_default(),
-            source.map_or(0, str::len),
-        );
-        of_files.insert(path, size);
-        first = if size > first.1 { (path, size) } else { first };
+    let of_file = |file| (Value::text(file, "path"), source(file).map_or(0, str::len));
+    let mut files: Vec<(&str, usize)> = files(ignition).map(of_file).collect();
+    let mut first = ("", 0);
+    for (path, size) in &files {
+        first = if *size > first.1 { (path, *size) } else { first };
     }
-    let mut sizes: BTreeMap<&str, usize> = BTreeMap::new();
-    // In the order of the origins: looking each of many paths up among them costs more than all the rest.
+    files.sort_unstable();
+    let mut files = files.into_iter().peekable();
+    let mut sizes: HashMap<&str, usize> = HashMap::new();
+    // Both in the order of their paths: looking each of many paths up costs more than all the rest.
     for (part, origin) in &provenance.origins {
-        if let Part::Path(path) = part
-            && let Some(size) = of_files.get(path.as_str())
-        {
+        let Part::Path(path) = part else { continue };
+        while files.next_if(|(file, _)| *file < path.as_str()).is_some() {}
+        if let Some((_, size)) = files.next_if(|(file, _)| file == path) {
             *sizes.entry(&origin.winner).or_default() += size;
         }
     }
     let mut sizes: Vec<_> = sizes.into_iter().collect();
+    if sizes.len() > NAMED {
+        sizes.select_nth_unstable_by_key(NAMED, |(name, size)| (Reverse(*size), *name));
+        sizes.truncate(NAMED);
+    }
     sizes.sort_by_key(|(name, size)| (Reverse(*size), *name));
     let named: Vec<_> = sizes
         .iter()
-        .take(NAMED)
         .map(|(name, size)| format!("{size} of {name}"))
         .collect();
     if named.is_empty() {

@@ -35,8 +35,8 @@ pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
             message,
         ));
     }
-    for (index, unit) in entries(input, "/systemd/units").iter().enumerate() {
-        let name = unit["name"].as_str().unwrap_or_default();
+    for (index, unit) in entries(input, "systemd", "units").iter().enumerate() {
+        let name = unit.text("name");
         let stem = name.rsplit_once('.').map(|(stem, _)| stem);
         if stem.is_some_and(|stem| stem.is_empty() || stem.starts_with('@')) {
             let field = field(input, "systemd.units", index, ".name");

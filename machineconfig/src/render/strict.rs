@@ -1,7 +1,7 @@
 //! What the reference accepts and leaves for the nodes to fail at, or to ignore.
 
 use ignition::contents::MAX_INFLATED;
-use serde_json::Value;
+use ignition::tree::Value;
 
 use crate::reconcile::FORCE_FILE;
 use crate::{Code, Finding};
@@ -30,7 +30,7 @@ pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
     findings.extend(input.unchecked_extensions());
     findings.extend(super::spelling::findings(input));
     let mut left = Some(MAX_INFLATED);
-    for (index, file) in entries(input, "/storage/files").iter().enumerate() {
+    for (index, file) in entries(input, "storage", "files").iter().enumerate() {
         check_file(input, index, file, &mut left, &mut findings);
     }
     findings
@@ -62,11 +62,10 @@ pub(super) fn advice(input: &Input<'_>) -> Vec<Finding> {
         ));
     }
     for section in FIRST_BOOT {
-        let says_something =
-            value(input, &format!("/{}", section.replace('.', "/"))).is_some_and(|value| match value {
-                Value::Array(items) => !items.is_empty(),
-                _ => true,
-            });
+        let says_something = value(input, section).is_some_and(|value| match value {
+            Value::Array(items) => !items.is_empty(),
+            _ => true,
+        });
         if says_something {
             let message = format!("{section} is applied on the first boot of a node only");
             findings.push(Finding::warning(
@@ -77,8 +76,8 @@ pub(super) fn advice(input: &Input<'_>) -> Vec<Finding> {
             ));
         }
     }
-    for (index, user) in entries(input, "/passwd/users").iter().enumerate() {
-        let name = user["name"].as_str().unwrap_or_default();
+    for (index, user) in entries(input, "passwd", "users").iter().enumerate() {
+        let name = user.text("name");
         if name != "core" {
             let field = field(input, "passwd.users", index, "");
             let message = format!("the user {name:?} is made on the first boot of a node only");
@@ -90,14 +89,10 @@ pub(super) fn advice(input: &Input<'_>) -> Vec<Finding> {
             ));
         }
     }
-    for (index, file) in entries(input, "/storage/files").iter().enumerate() {
-        if file
-            .get("append")
-            .and_then(Value::as_array)
-            .is_some_and(|append| !append.is_empty())
-        {
+    for (index, file) in entries(input, "storage", "files").iter().enumerate() {
+        if !file.list("append").is_empty() {
             let field = field(input, "storage.files", index, ".append");
-            let message = format!("{} is appended to", file["path"].as_str().unwrap_or_default());
+            let message = format!("{} is appended to", file.text("path"));
             findings.push(Finding::warning(
                 Code::APPENDED_FILE,
                 input.object(),
@@ -116,18 +111,13 @@ fn check_file(
     left: &mut Option<usize>,
     findings: &mut Vec<Finding>,
 ) {
-    let path = file["path"].as_str().unwrap_or_default();
+    let path = file.text("path");
     if path == FORCE_FILE {
         let message = format!("{path} cannot come from a config");
         let field = field(input, "storage.files", index, ".path");
         findings.push(Finding::error(Code::FORCE_FILE, input.object(), field, message));
     }
-    let appended = file
-        .get("append")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .enumerate();
+    let appended = file.list("append").iter().enumerate();
     let appended = appended.map(|(at, contents)| (format!(".append[{at}]"), contents));
     let own = file
         .get("contents")
@@ -150,15 +140,21 @@ fn check_file(
     }
 }
 
-fn value<'a>(input: &'a Input<'_>, pointer: &str) -> Option<&'a Value> {
-    input.parsed.as_ref()?.config.value().pointer(pointer)
+/// The value of a section of the Ignition part, such as `storage.disks`.
+fn value<'a>(input: &'a Input<'_>, section: &str) -> Option<&'a Value> {
+    let fields = input.parsed.as_ref()?.config.fields();
+    match section.split_once('.') {
+        Some((section, field)) => fields.get(section)?.get(field),
+        None => fields.get(section),
+    }
 }
 
 /// The entries of a list of the Ignition part.
-pub(super) fn entries<'a>(input: &'a Input<'_>, pointer: &str) -> &'a [Value] {
-    value(input, pointer)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+pub(super) fn entries<'a>(input: &'a Input<'_>, section: &str, list: &str) -> &'a [Value] {
+    let parsed = input.parsed.as_ref();
+    parsed
+        .map(|parsed| parsed.config.fields().list(section, list))
+        .unwrap_or_default()
 }
 
 /// `spec.config.<list>[<index>]<rest>`. The entries of a 2.x config do not keep their places when it is translated up, so

@@ -20,6 +20,9 @@ const REFERENCE: &str = "the reference, measured once";
 /// Repetitions; the least disturbed one counts, since all of them do the same work.
 const RUNS: usize = 15;
 
+/// Repetitions of a measurement of two sides, one after the other: what else the machine does then slows both.
+const ROUNDS: usize = 5;
+
 /// Rows of [`hundred`].
 pub(super) const HUNDRED: [&str; 2] = [
     "render 100 configs x 10 files x 2 KiB: merge",
@@ -79,19 +82,31 @@ pub(super) fn thousand() -> Result<Vec<Row>> {
         goal: Goal::AtMost(60.0),
         ..merge
     };
-    let per_config = |count: u32| -> Result<f64> {
-        Ok(render_ms(&configs(count as usize, 4, 4, |config| config))? * 1000.0 / f64::from(count))
-    };
+    let (many, few) = per_config(4000, 100)?;
     let flat = Row {
         name: THOUSAND[2],
-        value: per_config(4000)?,
+        value: many,
         unit: "µs",
         compared_with: "the same with 100 configs",
-        other: per_config(100)?,
-        // Linear, but for caches that no longer hold the data; growth like the reference's (n^1.6) would make it 9 times.
-        goal: Goal::RatioAtMost(2.5),
+        other: few,
+        // The MachineConfigs of the small side stay in the caches from one run to the next, those of the large side cannot, and to read
+        // them from memory takes a tenth of the time. Growth like the reference's (n^1.6) would make it 9 times.
+        goal: Goal::RatioAtMost(1.5),
     };
     Ok(vec![merge, all, flat])
+}
+
+/// Microseconds per config to render so many configs, and so few.
+fn per_config(many: u32, few: u32) -> Result<(f64, f64)> {
+    let side = |count: u32| configs(count as usize, 4, 4, |config| config);
+    let sides = [(many, side(many)), (few, side(few))];
+    let mut least = [f64::INFINITY; 2];
+    for _ in 0..ROUNDS {
+        for (least, (count, configs)) in least.iter_mut().zip(&sides) {
+            *least = least.min(render_ms(configs)? * 1000.0 / f64::from(*count));
+        }
+    }
+    Ok((least[0], least[1]))
 }
 
 /// Two configs of 1000 files each, every tenth of which differs.

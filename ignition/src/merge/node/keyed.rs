@@ -1,9 +1,9 @@
 //! Keyed lists while they are being merged: entries stay in place, and are found by their key.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slotted;
+use std::hash::{BuildHasher, Hash, Hasher};
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 use super::{Node, Part, Rules, Slot, into_map};
 use crate::schema::{Key, Kind, Object, v3};
@@ -21,7 +21,8 @@ pub(super) struct Keyed {
 struct Entry {
     /// `None` once the entry is gone; its place stays, so that the others keep theirs.
     part: Option<Part>,
-    /// The next entry with the same key in the same space. Only configs that were not validated have one.
+    key: Box<str>,
+    /// The next entry of the same hash. Only configs that were not validated have one of the same key in the same space.
     next: Option<Place>,
 }
 
@@ -34,11 +35,25 @@ pub(super) struct Place {
     entry: usize,
 }
 
+/// What an entry is found by.
+#[derive(Debug, PartialEq, Eq)]
+struct Id {
+    /// Of the rest.
+    hash: u64,
+    space: &'static str,
+    key: Box<str>,
+}
+
+impl Hash for Id {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
 /// An entry of a child's keyed list.
 pub(super) struct Arrival {
     field: usize,
-    space: &'static str,
-    key: String,
+    id: Id,
     value: Value,
     /// Whether the parent's same list has this key.
     known: bool,
@@ -60,17 +75,22 @@ impl Node {
     pub(super) fn put_keyed(&mut self, i: usize, space: &'static str, items: Vec<Value>) {
         self.slots[i] = Some(Slot::Keyed(Keyed::default()));
         for item in items {
-            let key = self.key(i, &item);
-            self.push(i, space, key, item);
+            let id = self.id(i, space, &item);
+            self.push(i, id, item);
         }
     }
 
-    fn key(&self, i: usize, item: &Value) -> String {
-        self.object.fields[i].key_of(item).into_owned()
+    fn id(&self, i: usize, space: &'static str, item: &Value) -> Id {
+        let key = self.object.fields[i].key_of(item);
+        Id {
+            hash: self.index.hasher().hash_one((space, &key)),
+            space,
+            key: key.into(),
+        }
     }
 
     /// Appends an entry to a keyed list.
-    fn push(&mut self, field: usize, space: &'static str, key: String, value: Value) {
+    fn push(&mut self, field: usize, id: Id, value: Value) {
         let slot = self.slots[field].get_or_insert_with(|| Slot::Keyed(Keyed::default()));
         let Slot::Keyed(list) = slot else {
             unreachable!("the table says the field is a keyed list")
@@ -79,16 +99,10 @@ impl Node {
             field,
             entry: list.entries.len(),
         };
-        let next = match self.index.entry(space).or_default().entry(key) {
-            Slotted::Vacant(first) => {
-                first.insert(place);
-                None
-            }
-            Slotted::Occupied(mut first) => Some(first.insert(place)),
-        };
         list.entries.push(Entry {
             part: Some(Part::Whole(value)),
-            next,
+            key: id.key,
+            next: self.index.insert(id.hash, place),
         });
         list.live += 1;
     }
@@ -121,12 +135,11 @@ impl Node {
             self.slots[i] = None;
         }
         for value in items {
-            let key = self.key(i, &value);
-            let known = self.has(i, space, &key);
+            let id = self.id(i, space, &value);
+            let known = self.has(i, &id);
             arrivals.push(Arrival {
                 field: i,
-                space,
-                key,
+                id,
                 value,
                 known,
             });
@@ -134,10 +147,10 @@ impl Node {
     }
 
     /// Whether the list has an entry of this key.
-    fn has(&mut self, field: usize, space: &'static str, key: &str) -> bool {
-        let mut next = self.index.get(space).and_then(|keys| keys.get(key)).copied();
+    fn has(&mut self, field: usize, id: &Id) -> bool {
+        let mut next = self.index.get(&id.hash).copied();
         while let Some(place) = next {
-            if place.field == field {
+            if place.field == field && self.is(place, id) {
                 return true;
             }
             next = self.entry(place).next;
@@ -145,16 +158,43 @@ impl Node {
         false
     }
 
+    /// Whether the entry there is of this key in this space.
+    fn is(&mut self, place: Place, id: &Id) -> bool {
+        self.object.fields[place.field].space() == Some(id.space) && self.entry(place).key == id.key
+    }
+
+    /// Takes the entries of a key out of the index. Those of other keys with the same hash stay.
+    fn take(&mut self, id: &Id) -> Vec<Place> {
+        let mut next = self.index.remove(&id.hash);
+        let (mut taken, mut others) = (Vec::new(), Vec::new());
+        while let Some(place) = next {
+            next = self.entry(place).next.take();
+            if self.is(place, id) {
+                taken.push(place);
+            } else {
+                others.push(place);
+            }
+        }
+        self.link(id.hash, &others);
+        taken
+    }
+
+    /// Puts entries into the index, which stay in their order.
+    fn link(&mut self, hash: u64, places: &[Place]) {
+        for place in places.iter().rev() {
+            self.entry(*place).next = self.index.insert(hash, *place);
+        }
+    }
+
     /// Merges a child's keyed lists: an entry meets the parent's of the same key in the same list in
     /// place, removes the parent's in another list of the space, and is appended when the list has none.
     pub(super) fn merge_keyed(&mut self, arrivals: Vec<Arrival>, rules: Rules) {
         // When the child has a key twice, which only an unvalidated one has, its last entry counts.
-        let mut last: HashMap<(&'static str, &str), usize> = HashMap::with_capacity(arrivals.len());
-        for (i, arrival) in arrivals.iter().enumerate() {
-            last.insert((arrival.space, &arrival.key), i);
-        }
+        let last: HashMap<&Id, usize> = (arrivals.iter().enumerate())
+            .map(|(i, arrival)| (&arrival.id, i))
+            .collect();
         let counts: Vec<bool> = (arrivals.iter().enumerate())
-            .map(|(i, arrival)| last.get(&(arrival.space, arrival.key.as_str())) == Some(&i))
+            .map(|(i, arrival)| last.get(&arrival.id) == Some(&i))
             .collect();
         let mut fresh = Vec::new();
         for (mut arrival, counts) in arrivals.into_iter().zip(counts) {
@@ -169,32 +209,20 @@ impl Node {
             }
         }
         for arrival in fresh {
-            self.push(arrival.field, arrival.space, arrival.key, arrival.value);
+            self.push(arrival.field, arrival.id, arrival.value);
         }
     }
 
     /// Lets an arrival meet the parent's entries of its key.
     fn settle(&mut self, arrival: &mut Arrival, rules: Rules) {
-        let keys = self.index.entry(arrival.space).or_default();
-        let mut next = keys.remove(&arrival.key);
         let deletes = self.deletes(arrival);
-        let mut met = Vec::new();
-        while let Some(place) = next {
-            next = self.entry(place).next;
-            if place.field == arrival.field && !deletes {
-                met.push(place);
-            } else {
-                self.bury(place);
-            }
+        let taken = self.take(&arrival.id).into_iter();
+        let (met, gone): (Vec<Place>, Vec<Place>) =
+            taken.partition(|place| place.field == arrival.field && !deletes);
+        for place in gone {
+            self.bury(place);
         }
-        let Some(&first) = met.first() else { return };
-        self.index
-            .entry(arrival.space)
-            .or_default()
-            .insert(arrival.key.clone(), first);
-        for (i, place) in met.iter().enumerate() {
-            self.entry(*place).next = met.get(i + 1).copied();
-        }
+        self.link(arrival.id.hash, &met);
         // A string that meets itself stays what it is.
         if let Kind::Objects(object, _) = self.object.fields[arrival.field].kind {
             self.meet(object, &met, into_map(std::mem::take(&mut arrival.value)), rules);
@@ -202,7 +230,7 @@ impl Node {
     }
 
     /// Merges a child's object into each of the entries.
-    fn meet(&mut self, object: &'static Object, met: &[Place], mut child: Map<String, Value>, rules: Rules) {
+    fn meet(&mut self, object: &'static Object, met: &[Place], mut child: Map, rules: Rules) {
         if rules.overriding && std::ptr::eq(object, &raw const v3::FILE) {
             uncompress(&mut child);
         }
@@ -221,12 +249,7 @@ impl Node {
 
     /// Removes the parent's entries of an arrival's key, which all stand in other lists of its space.
     fn displace(&mut self, arrival: &Arrival) {
-        let mut next = self
-            .index
-            .get_mut(arrival.space)
-            .and_then(|keys| keys.remove(&arrival.key));
-        while let Some(place) = next {
-            next = self.entry(place).next;
+        for place in self.take(&arrival.id) {
             self.bury(place);
         }
     }
@@ -250,13 +273,44 @@ impl Node {
 }
 
 /// Says of a file that it is not compressed, unless it says something itself.
-fn uncompress(file: &mut Map<String, Value>) {
-    let contents = file
-        .entry("contents")
-        .or_insert_with(|| Value::Object(Map::new()));
+fn uncompress(file: &mut Map) {
+    let contents = file.or_insert_with("contents", Value::default);
     if let Value::Object(contents) = contents {
-        contents
-            .entry("compression")
-            .or_insert_with(|| Value::String(String::new()));
+        contents.or_insert_with("compression", || Value::from(""));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart() {
+        let Some(Kind::Object(storage)) = v3::CONFIG.field("storage").map(|field| field.kind) else {
+            panic!("storage is an object")
+        };
+        let id = |key: &str| Id {
+            hash: 7,
+            space: "node",
+            key: key.into(),
+        };
+        let field = |name: &str| {
+            let at = storage.fields.iter().position(|field| field.name == name);
+            at.expect("the table has it")
+        };
+        let (files, links) = (field("files"), field("links"));
+        let mut node = Node::open(storage, Map::new());
+        for (field, key) in [(files, "/a"), (links, "/b"), (files, "/c")] {
+            node.push(field, id(key), Value::default());
+        }
+        assert!(node.has(files, &id("/a")) && node.has(links, &id("/b")) && node.has(files, &id("/c")));
+        assert!(!node.has(links, &id("/a")) && !node.has(files, &id("/d")));
+
+        let taken = node.take(&id("/b"));
+        let places: Vec<_> = taken.iter().map(|place| (place.field, place.entry)).collect();
+        assert_eq!(places, [(links, 0)]);
+        assert!(node.has(files, &id("/a")) && !node.has(links, &id("/b")) && node.has(files, &id("/c")));
+        node.link(7, &taken);
+        assert!(node.has(files, &id("/a")) && node.has(links, &id("/b")) && node.has(files, &id("/c")));
     }
 }

@@ -1,19 +1,17 @@
 //! 3.2 to 2.2, field by field (`MCS 1.5`). What 2.2.0 cannot say was refused before.
 
-use serde_json::{Map, Value};
-
-type Fields = Map<String, Value>;
+use crate::tree::{Map as Fields, Value};
 
 /// The 2.2.0 config that means the same as a config in the shape of 3.x.
 pub(crate) fn config(mut old: Fields) -> Fields {
     let mut new = Fields::new();
     let mut version = Fields::new();
-    version.insert("version".to_owned(), Value::from("2.2.0"));
+    version.insert("version", Value::from("2.2.0"));
     let ignition = take_object(&mut old, "ignition")
         .map(ignition)
         .unwrap_or_default();
     version.extend(ignition);
-    new.insert("ignition".to_owned(), Value::Object(version));
+    new.insert("ignition", Value::Object(version));
     for (name, translate) in [
         ("passwd", passwd as fn(Fields) -> Fields),
         ("storage", storage),
@@ -26,54 +24,51 @@ pub(crate) fn config(mut old: Fields) -> Fields {
     new
 }
 
-fn take_object(from: &mut Fields, name: &str) -> Option<Fields> {
+fn take_object(from: &mut Fields, name: &'static str) -> Option<Fields> {
     match from.remove(name) {
         Some(Value::Object(object)) => Some(object),
         _ => None,
     }
 }
 
-fn put_object(to: &mut Fields, name: &str, object: Fields) {
+fn put_object(to: &mut Fields, name: &'static str, object: Fields) {
     if !object.is_empty() {
-        to.insert(name.to_owned(), Value::Object(object));
+        to.insert(name, Value::Object(object));
     }
 }
 
 /// The objects of a list.
-fn take_list(from: &mut Fields, name: &str) -> Vec<Fields> {
+fn take_list(from: &mut Fields, name: &'static str) -> Vec<Fields> {
     let Some(Value::Array(items)) = from.remove(name) else {
         return Vec::new();
     };
     let objects = items.into_iter().filter_map(|item| match item {
         Value::Object(item) => Some(item),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
     });
     objects.collect()
 }
 
-fn put_list(to: &mut Fields, name: &str, items: Vec<Fields>) {
+fn put_list(to: &mut Fields, name: &'static str, items: Vec<Fields>) {
     if !items.is_empty() {
-        to.insert(
-            name.to_owned(),
-            Value::Array(items.into_iter().map(Value::Object).collect()),
-        );
+        to.insert(name, Value::Array(items.into_iter().map(Value::Object).collect()));
     }
 }
 
 /// Moves fields that are pointers in both.
-fn keep(from: &mut Fields, to: &mut Fields, names: &[&str]) {
+fn keep(from: &mut Fields, to: &mut Fields, names: &[&'static str]) {
     for name in names {
-        if let Some(value) = from.remove(*name) {
-            to.insert((*name).to_owned(), value);
+        if let Some(value) = from.remove(name) {
+            to.insert(name, value);
         }
     }
 }
 
 /// Moves fields that 2.2.0 leaves out when zero.
-fn keep_nonzero(from: &mut Fields, to: &mut Fields, names: &[&str]) {
+fn keep_nonzero(from: &mut Fields, to: &mut Fields, names: &[&'static str]) {
     for name in names {
-        if let Some(value) = from.remove(*name).filter(|value| !crate::parse::is_zero(value)) {
-            to.insert((*name).to_owned(), value);
+        if let Some(value) = from.remove(name).filter(|value| !crate::parse::is_zero(value)) {
+            to.insert(name, value);
         }
     }
 }
@@ -90,7 +85,7 @@ fn ignition(mut old: Fields) -> Fields {
         if let Some(replace) =
             take_object(&mut config, "replace").filter(|replace| replace.contains_key("source"))
         {
-            references.insert("replace".to_owned(), Value::Object(reference(replace)));
+            references.insert("replace", Value::Object(reference(replace)));
         }
         put_object(&mut new, "config", references);
     }
@@ -209,12 +204,12 @@ fn filesystems_by_name(filesystems: Vec<Fields>) -> Vec<Fields> {
         keep_nonzero(&mut old, &mut mount, &["device", "format", "wipeFilesystem"]);
         let name = old.remove("path").unwrap_or_else(|| {
             unnamed += 1;
-            Value::String(unnamed.to_string())
+            Value::from(unnamed.to_string().as_str())
         });
         let mut new = Fields::new();
-        new.insert("mount".to_owned(), Value::Object(mount));
+        new.insert("mount", Value::Object(mount));
         if !crate::parse::is_zero(&name) {
-            new.insert("name".to_owned(), name);
+            new.insert("name", name);
         }
         new
     });
@@ -253,14 +248,14 @@ fn node(old: &mut Fields, mounts: &[String]) -> Fields {
         .max_by_key(|(mount, _)| mount.len())
         .unwrap_or(("root", path));
     let mut new = Fields::new();
-    new.insert("filesystem".to_owned(), Value::from(filesystem));
-    new.insert("path".to_owned(), Value::from(rest));
+    new.insert("filesystem", Value::from(filesystem));
+    new.insert("path", Value::from(rest));
     for name in ["user", "group"] {
         if let Some(mut owner) = take_object(old, name) {
             let mut named = Fields::new();
             keep(&mut owner, &mut named, &["id"]);
             keep_nonzero(&mut owner, &mut named, &["name"]);
-            new.insert(name.to_owned(), Value::Object(named));
+            new.insert(name, Value::Object(named));
         }
     }
     new
@@ -273,7 +268,7 @@ fn files(mut old: Fields, mounts: &[String]) -> Vec<Fields> {
     let overwrite = old.remove("overwrite").unwrap_or(Value::Bool(false));
     let with = |resource: Fields, overwrite: Value| {
         let mut file = base.clone();
-        file.insert("overwrite".to_owned(), overwrite);
+        file.insert("overwrite", overwrite);
         put_object(&mut file, "contents", contents(resource));
         file
     };
@@ -285,7 +280,7 @@ fn files(mut old: Fields, mounts: &[String]) -> Vec<Fields> {
     }
     for resource in take_list(&mut old, "append") {
         let mut file = with(resource, Value::Bool(false));
-        file.insert("append".to_owned(), Value::Bool(true));
+        file.insert("append", Value::Bool(true));
         out.push(file);
     }
     out

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::{Map, Value};
+use crate::tree::{Map, Value};
 
 /// Where entries stood before duplicates were resolved.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Origins {
 }
 
 /// Leaves one of each file, unit and user.
-pub(super) fn resolve(mut config: Map<String, Value>) -> (Map<String, Value>, Origins) {
+pub(super) fn resolve(mut config: Map) -> (Map, Origins) {
     let files = change_list(&mut config, "storage", "files", last_files);
     let units = change_list(&mut config, "systemd", "units", last_units);
     change_list(&mut config, "passwd", "users", |users| {
@@ -43,7 +43,7 @@ pub(super) fn resolve(mut config: Map<String, Value>) -> (Map<String, Value>, Or
 
 /// Changes a list of objects in a section, when there is one.
 fn change_list(
-    config: &mut Map<String, Value>,
+    config: &mut Map,
     section: &str,
     list: &str,
     change: impl FnOnce(Vec<Value>) -> (Vec<Value>, Vec<usize>),
@@ -104,7 +104,7 @@ fn last_units(units: Vec<Value>) -> (Vec<Value>, Vec<usize>) {
 
 fn push_dropin(unit: &mut Value, dropin: Value) {
     let Value::Object(unit) = unit else { return };
-    if let Value::Array(list) = unit.entry("dropins").or_insert_with(|| Value::Array(Vec::new())) {
+    if let Value::Array(list) = unit.or_insert_with("dropins", || Value::Array(Vec::new())) {
         list.push(dropin);
     }
 }
@@ -126,7 +126,7 @@ fn one_user(mut users: Vec<Value>) -> Vec<Value> {
         );
     }
     if let Value::Object(user) = &mut last {
-        user.insert("sshAuthorizedKeys".to_owned(), Value::Array(keys));
+        user.insert("sshAuthorizedKeys", Value::Array(keys));
     }
     vec![last]
 }

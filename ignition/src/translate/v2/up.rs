@@ -1,11 +1,8 @@
 //! 2.x to 3.x, field by field (`MCO render 2.6`, the chain 2.2 → 2.3 → 3.0).
 
-use serde_json::{Map, Value};
-
+use crate::tree::{Map as Fields, Value};
 use crate::validate::node::clean;
 use crate::version::Spec;
-
-type Fields = Map<String, Value>;
 
 /// The 3.x config that means the same as a 2.x config without duplicates.
 pub(super) fn config(mut old: Fields, spec: Spec) -> Fields {
@@ -24,46 +21,52 @@ pub(super) fn config(mut old: Fields, spec: Spec) -> Fields {
 }
 
 /// Sets an object that says something.
-fn put_object(to: &mut Fields, name: &str, object: Fields) {
+fn put_object(to: &mut Fields, name: &'static str, object: Fields) {
     if !object.is_empty() {
-        to.insert(name.to_owned(), Value::Object(object));
+        to.insert(name, Value::Object(object));
     }
 }
 
 /// Moves fields that mean the same; an empty list becomes none.
-fn keep(from: &mut Fields, to: &mut Fields, names: &[&str]) {
+fn keep(from: &mut Fields, to: &mut Fields, names: &[&'static str]) {
     for name in names {
-        if let Some(value) = from.remove(*name)
+        if let Some(value) = from.remove(name)
             && value.as_array().is_none_or(|items| !items.is_empty())
         {
-            to.insert((*name).to_owned(), value);
+            to.insert(name, value);
         }
     }
 }
 
 /// Moves a field that is always there in 3.x.
-fn keep_text(from: &mut Fields, to: &mut Fields, name: &str) {
-    let value = from.remove(name).unwrap_or_else(|| Value::String(String::new()));
-    to.insert(name.to_owned(), value);
+fn keep_text(from: &mut Fields, to: &mut Fields, name: &'static str) {
+    let value = from.remove(name).unwrap_or_else(|| Value::from(""));
+    to.insert(name, value);
 }
 
 /// Translates each object of a list; an empty list becomes none.
-fn each(from: &mut Fields, old: &str, to: &mut Fields, new: &str, translate: impl Fn(Fields) -> Fields) {
+fn each(
+    from: &mut Fields,
+    old: &str,
+    to: &mut Fields,
+    new: &'static str,
+    translate: impl Fn(Fields) -> Fields,
+) {
     let Some(Value::Array(items)) = from.remove(old) else {
         return;
     };
     let items: Vec<Value> = (items.into_iter())
         .filter_map(|item| match item {
             Value::Object(item) => Some(Value::Object(translate(item))),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => None,
         })
         .collect();
     if !items.is_empty() {
-        to.insert(new.to_owned(), Value::Array(items));
+        to.insert(new, Value::Array(items));
     }
 }
 
-fn take_object(from: &mut Fields, name: &str) -> Option<Fields> {
+fn take_object(from: &mut Fields, name: &'static str) -> Option<Fields> {
     match from.remove(name) {
         Some(Value::Object(object)) => Some(object),
         _ => None,
@@ -112,12 +115,8 @@ fn passwd(mut old: Fields, _: Spec) -> Fields {
         keep_text(&mut old, &mut new, "name");
         // What a user is created with is left behind: core exists.
         old.remove("create");
-        let names: Vec<String> = old.keys().cloned().collect();
-        keep(
-            &mut old,
-            &mut new,
-            &names.iter().map(String::as_str).collect::<Vec<_>>(),
-        );
+        let names: Vec<&str> = old.keys().collect();
+        keep(&mut old, &mut new, &names);
         new
     });
     each(&mut old, "groups", &mut new, "groups", |mut old| {
@@ -164,12 +163,12 @@ fn storage(mut old: Fields, spec: Spec) -> Fields {
 fn node(old: &mut Fields, spec: Spec) -> Fields {
     let mut new = Fields::new();
     let path = clean(old.get("path").and_then(Value::as_str).unwrap_or_default());
-    new.insert("path".to_owned(), Value::String(path));
+    new.insert("path", Value::from(path.as_str()));
     for name in ["user", "group"] {
         let mut owner = take_object(old, name).unwrap_or_default();
         if spec == Spec::V2_0 {
             // An owner is a number there, and no number is root.
-            owner.entry("id").or_insert_with(|| Value::from(0));
+            owner.or_insert_with("id", || Value::Number(0));
         }
         put_object(&mut new, name, owner);
     }
@@ -179,7 +178,7 @@ fn node(old: &mut Fields, spec: Spec) -> Fields {
 /// Before 2.2 no mode is mode 0.
 fn mode(old: &mut Fields, new: &mut Fields, spec: Spec) {
     if spec < Spec::V2_2 {
-        old.entry("mode").or_insert_with(|| Value::from(0));
+        old.or_insert_with("mode", || Value::Number(0));
     }
     keep(old, new, &["mode"]);
 }
@@ -199,11 +198,11 @@ fn file(mut old: Fields, spec: Spec) -> Fields {
     } else {
         old.remove("overwrite").unwrap_or(Value::Bool(true))
     };
-    new.insert("overwrite".to_owned(), overwrite);
+    new.insert("overwrite", overwrite);
     if appends {
-        new.insert("append".to_owned(), Value::Array(vec![Value::Object(resource)]));
+        new.insert("append", Value::Array(vec![Value::Object(resource)]));
     } else {
-        new.insert("contents".to_owned(), Value::Object(resource));
+        new.insert("contents", Value::Object(resource));
     }
     new
 }
@@ -216,7 +215,7 @@ fn systemd(mut old: Fields, _: Spec) -> Fields {
         // An explicit enabled: false wins over enable.
         let enable = old.remove("enable");
         if let Some(enabled) = old.remove("enabled").or(enable) {
-            new.insert("enabled".to_owned(), enabled);
+            new.insert("enabled", enabled);
         }
         keep(&mut old, &mut new, &["mask", "contents"]);
         each(&mut old, "dropins", &mut new, "dropins", |mut old| {
