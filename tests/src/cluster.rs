@@ -126,10 +126,11 @@ impl Cluster {
         self.launch(Component::KubeControllerManager)?;
         self.launch(Component::KubeScheduler)?;
         joining::prepare(&self.api)?;
+        // Only then are certificates signed, and a kubelet that waits for one asks ever more seldom.
+        self.control_plane.wait_controllers(&self.api)?;
         for name in self.names() {
             self.switch_on(&name)?;
         }
-        self.control_plane.wait_controllers(&self.api)?;
         for name in self.names() {
             self.wait_ready(&name)?;
             self.node(&name)?.label(&self.api)?;

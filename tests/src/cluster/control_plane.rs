@@ -124,20 +124,25 @@ impl ControlPlane {
 
     /// Waits until the API server is ready for everything.
     pub(super) fn wait_ready(&self, api: &Api) -> Result<()> {
-        wait_on("the API server to be ready", START, || {
+        self.wait("the API server to be ready", || {
             Ok((api.text("/readyz")? == "ok").then_some(()))
         })
-        .and_then(|()| self.check())
-        .or_else(|error| self.check().and(Err(error)))
     }
 
     /// Waits until the controller manager works, which shows in what it makes in every namespace.
     pub(super) fn wait_controllers(&self, api: &Api) -> Result<()> {
-        wait_on("the controller manager to work", START, || {
+        self.wait("the controller manager to work", || {
             api.find("/api/v1/namespaces/default/serviceaccounts/default")
         })
         .map(drop)
-        .or_else(|error| self.check().and(Err(error)))
+    }
+
+    /// Waits for something, but not longer than all parts are there.
+    fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+        wait_on(what, START, || match self.check() {
+            Ok(()) => Ok(look()?.map(Ok)),
+            Err(ended) => Ok(Some(Err(ended))),
+        })?
     }
 
     /// Fails when a part that was started has ended, with its last words.
@@ -205,7 +210,7 @@ fn api_server(place: &Place, parts: &Parts, pki: &Pki) -> Vec<String> {
         ("requestheader-client-ca-file", "ca.crt"),
         ("proxy-client-cert-file", "proxy-client.crt"),
         ("proxy-client-key-file", "proxy-client.key"),
-        ("service-account-key-file", "sa.key"),
+        ("service-account-key-file", "sa.pub"),
         ("service-account-signing-key-file", "sa.key"),
     ] {
         arguments.push(file(flag, name));

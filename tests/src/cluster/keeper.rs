@@ -106,7 +106,7 @@ pub fn keep(keeper: &str, options: &Options) -> Result<()> {
         eprintln!("{request:?}");
         if matches!(request, Request::Down) {
             drop(cluster);
-            absent(fs::remove_file(&path))?;
+            absent(fs::remove_dir_all(&home))?;
             return answer(&mut stream, Ok(Value::Null));
         }
         let outcome = act(&mut cluster, request);
@@ -302,8 +302,8 @@ impl Kept {
 
     fn ask(&self, request: &Request) -> Result<Value> {
         let path = socket(&self.home);
-        let mut stream =
-            UnixStream::connect(&path).with_context(|| format!("nobody listens on {}", path.display()))?;
+        let connected = UnixStream::connect(&path);
+        let mut stream = connected.with_context(|| format!("nobody listens on {}", path.display()))?;
         writeln!(stream, "{}", serde_json::to_string(request)?)?;
         let mut line = String::new();
         BufReader::new(stream).read_line(&mut line)?;

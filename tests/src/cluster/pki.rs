@@ -70,7 +70,9 @@ impl Pki {
         let kubelet = signed(&issuer, "kube-apiserver-kubelet-client", Some(MASTERS), &[])?;
         pki.pair("kubelet-client", &kubelet)?;
         pki.pair("proxy-client", &signed(&issuer, "front-proxy-client", None, &[])?)?;
-        write(dir, "sa.key", &KeyPair::generate()?.serialize_pem())?;
+        let accounts = KeyPair::generate()?;
+        write(dir, "sa.key", &accounts.serialize_pem())?;
+        write(dir, "sa.pub", &accounts.public_key_pem())?;
         pki.kubeconfig("admin", server, &pki.admin)?;
         for name in ["kube-controller-manager", "kube-scheduler"] {
             let identity = signed(&issuer, &format!("system:{name}"), None, &[])?;
