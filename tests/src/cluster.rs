@@ -3,7 +3,8 @@
 //!
 //! Nothing of it is on the host's own addresses: a cluster has a bridge with a subnet of its own, the control plane a network namespace,
 //! each node another. The API server is at port 443 of `10.(200 + n).0.2`, nodes at `10.(200 + n).1.x`, where n is the cluster's number;
-//! several clusters do not meet. There is no proxy for services and no name service: of all services only `kubernetes` can be reached.
+//! several clusters do not meet. No setting of the host is changed; with more than six nodes at a
+//! time its number of watchers of files (`fs.inotify.max_user_instances`) must be raised, and the harness says so. There is no proxy for services and no name service: of all services only `kubernetes` can be reached.
 //!
 //! A [`Cluster`] ends with its value, also when the test panics; what a killed test leaves is cleaned when the next cluster is made. One
 //! that `cargo xtask cluster up` made is kept by a process of its own, and reached by [`Kept`].
@@ -19,6 +20,7 @@ mod parts;
 mod pki;
 mod place;
 mod process;
+mod watchers;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -94,6 +96,7 @@ impl Cluster {
     /// Makes a cluster; its nodes are ready on return.
     pub fn up(options: &Options) -> Result<Self> {
         let parts = Parts::provide()?;
+        watchers::ensure_room(1 + options.nodes.len())?;
         let place = Place::claim().context("could not make a place for a cluster")?;
         let pki = Pki::create(&place.dir().join("pki"), &place.addresses(), &place.server())
             .context("could not make the certificates of the cluster")?;
@@ -108,9 +111,9 @@ impl Cluster {
             parts,
             place,
         };
-        cluster.begin(options).with_context(|| {
-            format!("cluster {} did not come up", cluster.id())
-        })?;
+        cluster
+            .begin(options)
+            .with_context(|| format!("cluster {} did not come up", cluster.id()))?;
         Ok(cluster)
     }
 
@@ -153,6 +156,7 @@ impl Cluster {
 
     /// Makes a node that is off, and that has never been booted: what a test puts into its root now is there at its first boot.
     pub fn make_node(&mut self, spec: &NodeSpec) -> Result<&Node> {
+        watchers::ensure_room(1)?;
         self.make(spec)?;
         self.introduce(&spec.name)?;
         self.node(&spec.name)
@@ -165,7 +169,10 @@ impl Cluster {
             self.id(),
             spec.name
         );
-        let index = self.made.checked_add(1).context("this cluster has had 255 nodes")?;
+        let index = self
+            .made
+            .checked_add(1)
+            .context("this cluster has had 255 nodes")?;
         self.made = index;
         let node = Node::create(&self.place, &self.parts, spec, index)?;
         for archive in &self.images {
@@ -188,6 +195,7 @@ impl Cluster {
 
     /// Adds a node; it is ready on return.
     pub fn add_node(&mut self, spec: &NodeSpec) -> Result<&Node> {
+        watchers::ensure_room(1)?;
         self.make(spec)?;
         self.switch_on(&spec.name)?;
         self.wait_ready(&spec.name)?;

@@ -42,7 +42,7 @@ enum What {
         /// The node
         node: String,
         /// The command; a shell by default
-        #[arg(last = true, default_value = "bash")]
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, default_value = "bash")]
         command: Vec<String>,
     },
     /// Cut the power of a node
@@ -82,8 +82,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: Args) -> Result<ExitCode> {
-    let Args { name, what } = args;
+fn run(Args { name, what }: Args) -> Result<ExitCode> {
     match what {
         What::Up { nodes } => up(&name, nodes)?,
         What::Down => Kept::attach(&name)?.down()?,
@@ -92,7 +91,9 @@ fn run(args: Args) -> Result<ExitCode> {
         What::Exec { node, command } => {
             let argv: Vec<&str> = command.iter().map(String::as_str).collect();
             let status = Kept::attach(&name)?.command(&node, &argv)?.status()?;
-            return Ok(ExitCode::from(u8::try_from(status.code().unwrap_or(1)).unwrap_or(1)));
+            return Ok(ExitCode::from(
+                u8::try_from(status.code().unwrap_or(1)).unwrap_or(1),
+            ));
         }
         What::Cut { node } => Kept::attach(&name)?.cut(&node)?,
         What::Start { node } => println!("boot {}", Kept::attach(&name)?.start(&node)?),
@@ -132,12 +133,16 @@ fn up(name: &str, nodes: u8) -> Result<()> {
         .stderr(log)
         .spawn()
         .context("could not start the keeper of the cluster")?;
-    let kept = wait_on(format!("cluster {name} to be up; see {}", path.display()), UP, || {
-        if let Some(status) = keeper.try_wait()? {
-            return Ok(Some(Err(status)));
-        }
-        Ok(Some(Ok(Kept::attach(name)?)))
-    })?;
+    let kept = wait_on(
+        format!("cluster {name} to be up; see {}", path.display()),
+        UP,
+        || {
+            if let Some(status) = keeper.try_wait()? {
+                return Ok(Some(Err(status)));
+            }
+            Ok(Some(Ok(Kept::attach(name)?)))
+        },
+    )?;
     let kept = match kept {
         Ok(kept) => kept,
         Err(status) => {

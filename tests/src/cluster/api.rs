@@ -53,7 +53,9 @@ impl Api {
         let certificates = [Certificate::from_pem(identity.certificate.as_bytes())?];
         let key = PrivateKey::from_pem(identity.key.as_bytes())?;
         let tls = TlsConfig::builder()
-            .root_certs(RootCerts::new_with_certs(&[Certificate::from_pem(ca.as_bytes())?]))
+            .root_certs(RootCerts::new_with_certs(&[Certificate::from_pem(
+                ca.as_bytes(),
+            )?]))
             .client_cert(Some(ClientCert::new_with_certs(&certificates, key)))
             .build();
         let config = ureq::Agent::config_builder()
@@ -130,9 +132,7 @@ impl Api {
 
     /// Changes what `change` names, by a JSON merge patch.
     pub fn merge(&self, path: &str, change: &Value) -> Result<Value> {
-        Ok(self
-            .granted(&Method::PATCH, path, MERGE, Some(change))?
-            .object())
+        Ok(self.granted(&Method::PATCH, path, MERGE, Some(change))?.object())
     }
 
     /// Deletes an object.

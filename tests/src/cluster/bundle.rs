@@ -40,7 +40,7 @@ impl Cluster {
             fs::copy(entry.path(), dir.join(entry.file_name()))?;
         }
         for node in self.nodes.values() {
-            self.bundle_node(dir, node)?;
+            bundle_node(dir, node)?;
         }
         Ok(())
     }
@@ -52,7 +52,9 @@ impl Cluster {
             let written = self.bundle(&dir);
             Err(match written {
                 Ok(()) => error.context(format!("{scenario} failed; see {}", dir.display())),
-                Err(second) => error.context(format!("{scenario} failed, and no bundle could be written: {second:#}")),
+                Err(second) => error.context(format!(
+                    "{scenario} failed, and no bundle could be written: {second:#}"
+                )),
             })
         })
     }
@@ -78,20 +80,20 @@ impl Cluster {
         }
         lists
     }
+}
 
-    fn bundle_node(&self, dir: &Path, node: &Node) -> Result<()> {
-        let (name, machine) = (node.name(), node.machine());
-        note(dir, &format!("{name}.journal.log"), machine.journal())?;
-        note(dir, &format!("{name}.console.log"), Ok(machine.console()))?;
-        // On the node, not by the API: a node that is cut off has them too.
-        let logs = machine.root().join("var/log/pods");
-        for file in files(&logs) {
-            let relative = file.strip_prefix(&logs).unwrap_or(&file);
-            let flat = relative.to_string_lossy().replace('/', "_");
-            fs::copy(&file, dir.join(format!("{name}.pod.{flat}")))?;
-        }
-        Ok(())
+fn bundle_node(dir: &Path, node: &Node) -> Result<()> {
+    let (name, machine) = (node.name(), node.machine());
+    note(dir, &format!("{name}.journal.log"), machine.journal())?;
+    note(dir, &format!("{name}.console.log"), Ok(machine.console()))?;
+    // On the node, not by the API: a node that is cut off has them too.
+    let logs = machine.root().join("var/log/pods");
+    for file in files(&logs) {
+        let relative = file.strip_prefix(&logs).unwrap_or(&file);
+        let flat = relative.to_string_lossy().replace('/', "_");
+        fs::copy(&file, dir.join(format!("{name}.pod.{flat}")))?;
     }
+    Ok(())
 }
 
 /// Where bundles of failed scenarios are kept, until somebody removes them.

@@ -104,7 +104,11 @@ impl ControlPlane {
             Component::KubeScheduler => scheduler(parts, pki),
         };
         let earlier = fs::read_dir(&self.logs)?
-            .filter(|entry| entry.as_ref().is_ok_and(|entry| is_log_of(name, &entry.file_name().to_string_lossy())))
+            .filter(|entry| {
+                entry
+                    .as_ref()
+                    .is_ok_and(|entry| is_log_of(name, &entry.file_name().to_string_lossy()))
+            })
             .count();
         let log = self.logs.join(format!("{name}.{}.log", earlier + 1));
         let process =

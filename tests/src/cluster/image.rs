@@ -58,10 +58,14 @@ pub fn image_from_binaries(
     named["platform"] = json!({"architecture": "amd64", "os": "linux"});
     let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [named]});
 
-    let file =
-        File::create(archive).with_context(|| format!("could not create {}", archive.display()))?;
+    let file = File::create(archive).with_context(|| format!("could not create {}", archive.display()))?;
     let mut tar = Builder::new(file);
-    append(&mut tar, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    append(
+        &mut tar,
+        "oci-layout",
+        0o644,
+        br#"{"imageLayoutVersion":"1.0.0"}"#,
+    )?;
     append(&mut tar, "index.json", 0o644, index.to_string().as_bytes())?;
     for blob in [&layer, &config, &manifest] {
         let path = format!("blobs/{}", digest(blob).replace(':', "/"));
@@ -119,11 +123,9 @@ fn described(kind: &str, blob: &[u8]) -> Value {
 }
 
 fn digest(blob: &[u8]) -> String {
-    let hex: String = Sha256::digest(blob)
+    Sha256::digest(blob)
         .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha256:{hex}")
+        .fold("sha256:".to_owned(), |digest, byte| format!("{digest}{byte:02x}"))
 }
 
 #[cfg(test)]

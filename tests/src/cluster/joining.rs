@@ -32,7 +32,10 @@ const TOKEN: u32 = 3600;
 /// Makes the account that new nodes share.
 pub(super) fn prepare(api: &Api) -> Result<()> {
     let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": BOOTSTRAPPER}});
-    api.create(&format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"), &account)?;
+    api.create(
+        &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
+        &account,
+    )?;
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": BOOTSTRAPPER},

@@ -22,19 +22,46 @@ use crate::machine::place::{absent, cache};
 #[serde(rename_all = "kebab-case")]
 enum Request {
     State,
-    AddNode { name: String, labels: BTreeMap<String, String> },
-    RemoveNode { name: String },
-    Cut { name: String },
-    Start { name: String },
-    PowerOff { name: String },
-    Reboot { name: String },
-    Disconnect { name: String },
-    Connect { name: String },
-    LoadImage { archive: PathBuf },
-    StartComponent { component: Component },
-    KillComponent { component: Component },
-    Journal { name: String },
-    Bundle { dir: PathBuf },
+    AddNode {
+        name: String,
+        labels: BTreeMap<String, String>,
+    },
+    RemoveNode {
+        name: String,
+    },
+    Cut {
+        name: String,
+    },
+    Start {
+        name: String,
+    },
+    PowerOff {
+        name: String,
+    },
+    Reboot {
+        name: String,
+    },
+    Disconnect {
+        name: String,
+    },
+    Connect {
+        name: String,
+    },
+    LoadImage {
+        archive: PathBuf,
+    },
+    StartComponent {
+        component: Component,
+    },
+    KillComponent {
+        component: Component,
+    },
+    Journal {
+        name: String,
+    },
+    Bundle {
+        dir: PathBuf,
+    },
     Down,
 }
 

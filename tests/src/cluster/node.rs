@@ -117,9 +117,10 @@ impl Node {
         for directory in DIRECTORIES {
             fs::create_dir_all(machine.root().join(directory))?;
         }
-        for (path, mode, text) in FILES
-            .into_iter()
-            .chain([("etc/kubernetes/kubelet.env", 0o644, environment.as_str())])
+        for (path, mode, text) in
+            FILES
+                .into_iter()
+                .chain([("etc/kubernetes/kubelet.env", 0o644, environment.as_str())])
         {
             write(machine.root(), path, mode, text)?;
         }
@@ -266,7 +267,8 @@ mod tests {
 
     #[test]
     fn a_node_is_ready_by_its_condition() {
-        let with = |kind: &str, status: &str| json!({"status": {"conditions": [{"type": kind, "status": status}]}});
+        let with =
+            |kind: &str, status: &str| json!({"status": {"conditions": [{"type": kind, "status": status}]}});
         assert!(is_ready(&with("Ready", "True")));
         assert!(!is_ready(&with("Ready", "Unknown")));
         assert!(!is_ready(&with("DiskPressure", "True")));

@@ -121,7 +121,8 @@ impl Module {
             fs::create_dir(&partial).with_context(|| format!("could not create {}", partial.display()))?;
             self.build(&source, &partial)
                 .with_context(|| format!("could not build the {} of clusters", self.name))?;
-            fs::rename(&partial, &dir).with_context(|| format!("could not put {} in place", dir.display()))?;
+            fs::rename(&partial, &dir)
+                .with_context(|| format!("could not put {} in place", dir.display()))?;
         }
         Ok(dir)
     }
@@ -136,7 +137,10 @@ impl Module {
             hash.update(fs::read(&path).with_context(|| format!("could not read {}", path.display()))?);
         }
         let digest = hash.finalize();
-        Ok(digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+        Ok(digest
+            .iter()
+            .take(8)
+            .fold(String::new(), |key, byte| format!("{key}{byte:02x}")))
     }
 
     fn build(&self, source: &Path, dest: &Path) -> Result<()> {
@@ -147,11 +151,9 @@ impl Module {
             "building {} {version} from its Go module (once, ten minutes or more) …",
             self.of
         );
-        let variables: String = self
-            .variables
-            .iter()
-            .map(|variable| format!(" -X {variable}={version}"))
-            .collect();
+        let variables = self.variables.iter().fold(String::new(), |flags, variable| {
+            format!("{flags} -X {variable}={version}")
+        });
         let mut command = Command::new(go()?);
         command
             .current_dir(source)
@@ -181,7 +183,10 @@ impl Module {
 /// The version that a `require` line of go.mod names.
 fn required<'text>(text: &'text str, module: &str) -> Option<&'text str> {
     text.lines().find_map(|line| {
-        let mut words = line.trim_start().trim_start_matches("require ").split_whitespace();
+        let mut words = line
+            .trim_start()
+            .trim_start_matches("require ")
+            .split_whitespace();
         let found = words.next() == Some(module);
         words.next().filter(|version| found && version.starts_with('v'))
     })

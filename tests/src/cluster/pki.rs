@@ -57,7 +57,12 @@ impl Pki {
         let issuer = Issuer::new(params, key);
 
         let mut names: Vec<SanType> = Vec::new();
-        for name in ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost"] {
+        for name in [
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "localhost",
+        ] {
             names.push(SanType::DnsName(name.try_into()?));
         }
         names.extend(addresses.iter().copied().map(SanType::IpAddress));

@@ -192,9 +192,8 @@ fn sweep(all: &Path) -> Result<()> {
     for number in 0..CLUSTERS {
         let dir = all.join(name(number));
         if dir.exists() && !in_use(&dir)? {
-            clean(number, &dir).with_context(|| {
-                format!("could not clean up what a killed run left as {}", name(number))
-            })?;
+            clean(number, &dir)
+                .with_context(|| format!("could not clean up what a killed run left as {}", name(number)))?;
         }
     }
     Ok(())

@@ -119,7 +119,8 @@ impl Image {
                 fs::remove_dir_all(&partial)
                     .with_context(|| format!("could not remove {}", partial.display()))?;
             }
-            build(recipe, &partial, &base.join("build.log")).context("could not make the image of a machine")?;
+            build(recipe, &partial, &base.join("build.log"))
+                .context("could not make the image of a machine")?;
             fs::rename(&partial, &root)
                 .with_context(|| format!("could not put {} in place", root.display()))?;
         }

@@ -22,7 +22,12 @@ fn ask(name: &str, arguments: &[&str]) -> Result<Ran> {
 /// As [`ask`], and it must succeed.
 fn succeed(name: &str, arguments: &[&str]) -> Result<String> {
     let ran = ask(name, arguments)?;
-    ensure!(ran.code == Some(0), "cluster {arguments:?} ended with {:?}: {}", ran.code, ran.all());
+    ensure!(
+        ran.code == Some(0),
+        "cluster {arguments:?} ended with {:?}: {}",
+        ran.code,
+        ran.all()
+    );
     Ok(ran.stdout.trim().to_owned())
 }
 
@@ -45,18 +50,28 @@ fn a_kept_cluster_is_steered_by_hand_beside_another_and_leaves_nothing() -> Resu
     let said = succeed(&name, &["up", "--nodes", "1"])?;
     ensure!(said.contains("worker-1"), "{said}");
     let again = ask(&name, &["up", "--nodes", "1"])?;
-    ensure!(again.code == Some(1) && again.stderr.contains("is up already"), "{}", again.all());
+    ensure!(
+        again.code == Some(1) && again.stderr.contains("is up already"),
+        "{}",
+        again.all()
+    );
 
     let kept = Kept::attach(&name)?;
     let state = kept.state()?;
     ensure!(state.id != other.id(), "two clusters are called {}", state.id);
-    ensure!(other.api().find("/api/v1/nodes/worker-1")?.is_none(), "a node has joined another cluster");
+    ensure!(
+        other.api().find("/api/v1/nodes/worker-1")?.is_none(),
+        "a node has joined another cluster"
+    );
     ensure!(Path::new(&succeed(&name, &["kubeconfig"])?) == state.kubeconfig);
 
     let host = succeed(&name, &["exec", "worker-1", "--", "cat", "/etc/hostname"])?;
     ensure!(host == "worker-1", "{host}");
     let failed = ask(&name, &["exec", "worker-1", "--", "sh", "-c", "exit 7"])?;
-    ensure!(failed.code == Some(7), "the exit code of a command is lost: {failed:?}");
+    ensure!(
+        failed.code == Some(7),
+        "the exit code of a command is lost: {failed:?}"
+    );
     let boot = |name: &str| {
         let path = "/proc/sys/kernel/random/boot_id";
         succeed(name, &["exec", "worker-1", "--", "cat", path])
@@ -68,7 +83,10 @@ fn a_kept_cluster_is_steered_by_hand_beside_another_and_leaves_nothing() -> Resu
     let refused = ask(&name, &["exec", "worker-1", "--", "true"])?;
     ensure!(refused.stderr.contains("worker-1 is off"), "{}", refused.all());
     succeed(&name, &["start", "worker-1"])?;
-    ensure!(boot(&name)? != before, "the node was cut and started in the same boot");
+    ensure!(
+        boot(&name)? != before,
+        "the node was cut and started in the same boot"
+    );
     let journal = succeed(&name, &["logs", "worker-1"])?;
     ensure!(journal.contains("kubelet"), "{journal}");
 
@@ -101,8 +119,11 @@ fn what_a_killed_keeper_leaves_is_cleaned_by_the_next() -> Result<()> {
         Ok(Kept::attach(&name).ok())
     })?;
     let state = kept.state()?;
-    let processes = processes(&state.id)?;
-    ensure!(processes.len() == 4, "a control plane has four programs, not {processes:?}");
+    let processes = processes(&state.id);
+    ensure!(
+        processes.len() == 4,
+        "a control plane has four programs, not {processes:?}"
+    );
     let node = state.nodes["worker-1"].init.context("the node is not on")?;
 
     let pid = i32::try_from(keeper.id()).ok().and_then(Pid::from_raw);
@@ -115,18 +136,20 @@ fn what_a_killed_keeper_leaves_is_cleaned_by_the_next() -> Result<()> {
     }
     let root = &state.nodes["worker-1"].root;
     // Another cluster may have come in between, and then has cleaned; the number may be in use again, what it led to is not.
-    wait_for("the root of the node to be gone", UP, || Ok((!root.exists()).then_some(())))?;
+    wait_for("the root of the node to be gone", UP, || {
+        Ok((!root.exists()).then_some(()))
+    })?;
     drop(next);
     fs::remove_dir_all(Kept::log(&name)?.with_file_name(""))?;
     Ok(())
 }
 
 /// The processes in the cgroups of a control plane.
-fn processes(id: &str) -> Result<Vec<i32>> {
+fn processes(id: &str) -> Vec<i32> {
     let mut found = Vec::new();
     for hierarchy in [Path::new("/sys/fs/cgroup"), Path::new("/sys/fs/cgroup/pids")] {
         let text = fs::read_to_string(hierarchy.join(id).join("cgroup.procs")).unwrap_or_default();
         found.extend(text.lines().filter_map(|line| line.parse::<i32>().ok()));
     }
-    Ok(found)
+    found
 }
