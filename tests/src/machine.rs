@@ -12,10 +12,10 @@
 //! A machine ends with its value, also when the test panics. One whose test was killed shuts itself down, and what it leaves (a
 //! directory, a mount, cgroups, a network namespace) is cleaned when the next machine is made.
 
-mod cgroup;
+pub(crate) mod cgroup;
 mod image;
-mod network;
-mod place;
+pub(crate) mod network;
+pub(crate) mod place;
 mod supervisor;
 
 use std::fs;
@@ -55,6 +55,16 @@ pub enum Health {
     Degraded,
 }
 
+/// What a machine has beyond what every machine has.
+#[derive(Debug, Clone, Default)]
+pub struct Fittings {
+    /// The program inside that runs before systemd, as the same process, and becomes systemd at its end. With one, the machine may do
+    /// all that running containers takes: it has every capability, and may change the settings of its network.
+    pub init: Option<&'static str>,
+    /// Directories of the host that it sees, and cannot change: where they are on the host, and where inside.
+    pub shared: Vec<(PathBuf, &'static str)>,
+}
+
 /// One machine. It is off or on; everything of it goes with the value.
 #[derive(Debug)]
 pub struct Machine {
@@ -62,6 +72,7 @@ pub struct Machine {
     supervisor: Option<Supervisor>,
     place: Place,
     name: String,
+    fittings: Fittings,
 }
 
 // === making and power ===
@@ -70,6 +81,11 @@ impl Machine {
     /// Makes a machine that has never been booted: a copy of the image, and off. What a test puts into its root now is there at the
     /// first boot, in which systemd applies the presets. `name` becomes its host name; machines of the same name do not collide.
     pub fn create(image: &Image, name: &str) -> Result<Self> {
+        Self::create_with(image, name, Fittings::default())
+    }
+
+    /// As [`Machine::create`], with more than every machine has.
+    pub fn create_with(image: &Image, name: &str, fittings: Fittings) -> Result<Self> {
         let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         ensure!(
             (1..=32).contains(&name.len()) && name.chars().all(valid),
@@ -85,6 +101,7 @@ impl Machine {
             supervisor: None,
             place,
             name: name.to_owned(),
+            fittings,
         })
     }
 
@@ -98,14 +115,10 @@ impl Machine {
 
     /// Switches a machine on that is off. It is not up yet on return: see [`Machine::wait_running`].
     pub fn power_on(&mut self) -> Result<()> {
-        if self
-            .supervisor
-            .as_ref()
-            .is_some_and(|supervisor| supervisor.ended().is_none())
-        {
+        if self.is_on() {
             bail!("machine {} is on already", self.name);
         }
-        self.supervisor = Some(Supervisor::start(&self.place, &self.name)?);
+        self.supervisor = Some(Supervisor::start(&self.place, &self.name, &self.fittings)?);
         Ok(())
     }
 
@@ -143,8 +156,13 @@ impl Machine {
     /// Asks for a reboot as an administrator would, and waits until the machine is up again. The result is the new boot id.
     pub fn reboot_and_wait(&self, deadline: Duration) -> Result<String> {
         let before = self.boot_id()?;
-        self.ask("reboot")?;
+        self.reboot()?;
         self.wait_reboot(&before, deadline)
+    }
+
+    /// Asks for a reboot as an administrator would.
+    pub fn reboot(&self) -> Result<()> {
+        self.ask("reboot")
     }
 
     /// Waits until the machine, which was asked to reboot by whomever, is up with another boot id than `before`. The result is that
@@ -191,6 +209,14 @@ impl Machine {
             bail!("systemctl {what} on machine {} failed: {}", self.name, ran.all());
         }
         Ok(())
+    }
+
+    /// Whether it is on: it runs, or is on its way up or down.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.supervisor
+            .as_ref()
+            .is_some_and(|supervisor| supervisor.ended().is_none())
     }
 
     /// Fails when nothing will ever boot this machine again by itself.
@@ -266,18 +292,7 @@ impl Machine {
     /// It is no unit of the machine. What a service would see of itself (cgroup, `INVOCATION_ID`, watchdog) takes a unit, or
     /// `systemd-run` inside.
     pub fn command(&self, argv: &[&str]) -> Result<Command> {
-        let init = self.init()?.as_raw_nonzero().to_string();
-        let mut command = Command::new("nsenter");
-        command.args([
-            "--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
-        ]);
-        command.args(["--root", "--wd", "--"]);
-        // nsenter passes no signal on. With this, what it started ends with it.
-        command.args(["setpriv", "--pdeathsig", "KILL"]);
-        command
-            .args(["env", "-i", PATH, "HOME=/root", "LANG=C.UTF-8"])
-            .args(argv);
-        Ok(command)
+        Ok(entering(self.init()?, argv))
     }
 
     /// Runs a program inside to its end, which must come within [`COMMAND`].
@@ -336,8 +351,23 @@ impl Machine {
         network::listen(self.place.id(), address)
     }
 
+    /// What was written to its console in all its boots.
+    #[must_use]
+    pub fn console(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.place.console()).unwrap_or_default()).into_owned()
+    }
+
     /// The journal of all its boots, with precise times; there whether the machine is on or off.
     pub fn journal(&self) -> Result<String> {
+        self.journal_with(&[])
+    }
+
+    /// What one unit has in the [journal](Machine::journal).
+    pub fn journal_of(&self, unit: &str) -> Result<String> {
+        self.journal_with(&["--unit", unit])
+    }
+
+    fn journal_with(&self, filter: &[&str]) -> Result<String> {
         if let Ok(mut sync) = self.command(&["journalctl", "--sync"]) {
             // A machine that goes down at this moment has nothing more to add.
             let _ = run(&mut sync, COMMAND);
@@ -350,7 +380,7 @@ impl Machine {
             "short-iso-precise",
             "--directory",
         ]);
-        command.arg(self.root().join("var/log/journal"));
+        command.arg(self.root().join("var/log/journal")).args(filter);
         let ran = run(&mut command, COMMAND)?;
         if ran.code != Some(0) {
             bail!("{} ended with {:?}: {}", line(&command), ran.code, ran.stderr);
@@ -370,8 +400,24 @@ impl Drop for Machine {
     }
 }
 
+/// The command that runs a program in the machine whose process 1 is `init`: see [`Machine::command`].
+pub(crate) fn entering(init: Pid, argv: &[&str]) -> Command {
+    let init = init.as_raw_nonzero().to_string();
+    let mut command = Command::new("nsenter");
+    command.args([
+        "--target", &init, "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup",
+    ]);
+    command.args(["--root", "--wd", "--"]);
+    // nsenter passes no signal on. With this, what it started ends with it.
+    command.args(["setpriv", "--pdeathsig", "KILL"]);
+    command
+        .args(["env", "-i", PATH, "HOME=/root", "LANG=C.UTF-8"])
+        .args(argv);
+    command
+}
+
 /// The end of a log, which is where the reason is.
-fn tail(log: &[u8]) -> String {
+pub(crate) fn tail(log: &[u8]) -> String {
     let log = String::from_utf8_lossy(log);
     let lines: Vec<&str> = log.lines().collect();
     lines[lines.len().saturating_sub(20)..].join("\n")

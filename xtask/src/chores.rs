@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::{cargo, root, run, status, target_dir};
-use crate::needs;
+use crate::{guest, needs};
 
 /// Builds the real programs, then tells the story with them.
 pub(crate) fn demo() -> Result<ExitCode> {
@@ -27,6 +27,19 @@ pub(crate) fn bench(only: Option<&str>, json: Option<&Path>) -> Result<ExitCode>
         args.extend(["--json".into(), absolute(json)?.into()]);
     }
     program("bench", true, args)
+}
+
+/// Makes a real cluster, or does something with the one there is.
+pub(crate) fn cluster(arguments: &[OsString]) -> Result<ExitCode> {
+    build(false)?;
+    let mut command = built("cluster", false)?;
+    command.args(arguments);
+    // Only what makes a cluster needs more than the cluster itself.
+    if arguments.iter().any(|argument| argument == "up") {
+        needs::provide_for_clusters()?;
+        command.env("GUEST_PROGRAMS", guest::programs()?);
+    }
+    took_over(&mut command)
 }
 
 /// Writes the generated files, or only compares them.
@@ -76,6 +89,11 @@ pub(crate) fn built(name: &str, release: bool) -> Result<Command> {
 
 /// Runs one program of package `e2e` that was built and takes over its exit code.
 fn program(name: &str, release: bool, args: Vec<OsString>) -> Result<ExitCode> {
-    let code = status(built(name, release)?.args(args))?.code().unwrap_or(1);
+    took_over(built(name, release)?.args(args))
+}
+
+/// Runs a command and takes over its exit code.
+fn took_over(command: &mut Command) -> Result<ExitCode> {
+    let code = status(command)?.code().unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

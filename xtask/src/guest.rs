@@ -24,8 +24,9 @@ const FILE_SYSTEMS: [&str; 2] = ["ext4", "xfs"];
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The packages and programs that run inside a guest.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 4] = [
     ("e2e-guest", "guest-init"),
+    ("e2e-guest", "guest-pod"),
     ("e2e-guest", "guest-standin"),
     ("machine-config-daemon", "machine-config-daemon"),
 ];

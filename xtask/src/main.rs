@@ -7,6 +7,7 @@ mod needs;
 mod sizes;
 mod test;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -35,6 +36,13 @@ enum Chore {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
+    /// A real Kubernetes cluster on this machine, for tests by hand: up, down, status, kubeconfig, exec, cut, start, logs
+    #[command(disable_help_flag = true)]
+    Cluster {
+        /// What to do, and with what; `--help` tells more
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<OsString>,
+    },
     /// Write the generated files: CRD manifests and the list of error codes
     Generate {
         /// Only say whether they are up to date
@@ -58,6 +66,7 @@ fn main() -> ExitCode {
         Some(Chore::Demo) => chores::demo(),
         Some(Chore::Test) => Ok(test::run_all()),
         Some(Chore::Bench { only, json }) => chores::bench(only.as_deref(), json.as_deref()),
+        Some(Chore::Cluster { arguments }) => chores::cluster(&arguments),
         Some(Chore::Generate { check }) => chores::generate(check),
         Some(Chore::Vectors { dir }) => chores::vectors(dir.as_deref()),
     };

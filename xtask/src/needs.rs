@@ -39,7 +39,7 @@ const BENCH_PACKAGES: [(&str, &str); 3] = [
 /// The Ignition that is built from its module, beside Debian's.
 const IGNITION: &str = "2.26.0";
 
-/// The Go that Ignition's module asks for.
+/// The Go that Ignition's module asks for. Those of clusters ask for a newer one, which this one fetches by itself.
 const GO: (u32, u32) = (1, 24);
 
 /// Sees to everything; what it reports as missing cannot be helped from here.
@@ -47,6 +47,12 @@ pub(crate) fn provide() -> Result<()> {
     packages()?;
     ignition()?;
     guest::provide()
+}
+
+/// Sees to what clusters take beside what their own build fetches.
+pub(crate) fn provide_for_clusters() -> Result<()> {
+    packages()?;
+    go().map(drop)
 }
 
 /// Sees to the other side of the comparisons that the bench makes.
@@ -179,7 +185,7 @@ fn ignition() -> Result<()> {
 /// A Go that is new enough: the one on the path, else Debian's.
 fn go() -> Result<PathBuf> {
     if find_go().is_none() {
-        install(&["golang-go"]).context("Ignition is built with Go, and there is none")?;
+        install(&["golang-go"]).context("Ignition and clusters are built with Go, and there is none")?;
     }
     let go = find_go().context("Go was installed, yet it is not on the path")?;
     let output = Command::new(&go)
@@ -191,7 +197,7 @@ fn go() -> Result<PathBuf> {
         return Ok(go);
     }
     bail!(
-        "Ignition {IGNITION} needs Go {}.{} or newer, {} is {version}: Debian 13's golang-go is new enough, Debian 12's is not; \
+        "Ignition {IGNITION} and clusters need Go {}.{} or newer, {} is {version}: Debian 13's golang-go is new enough, Debian 12's is not; \
          put a newer one first on the path (https://go.dev/dl)",
         GO.0,
         GO.1,

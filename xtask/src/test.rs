@@ -17,7 +17,7 @@ struct Step {
     basis: bool,
 }
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 14] = [
     Step {
         name: "what the tests need",
         run: needs::provide,
@@ -76,6 +76,11 @@ const STEPS: [Step; 13] = [
     Step {
         name: "real systemd",
         run: systemd,
+        basis: false,
+    },
+    Step {
+        name: "real clusters",
+        run: clusters,
         basis: false,
     },
     Step {
@@ -218,6 +223,31 @@ fn systemd() -> Result<()> {
         "--",
         "--ignored",
     ])?)
+}
+
+/// The tests that `cargo test` leaves out, since they make clusters, which takes root, the parts of those, and static programs.
+fn clusters() -> Result<()> {
+    if !needs::is_root() {
+        bail!("clusters have networks and machines of their own, which only root may make: run this as root");
+    }
+    needs::provide_for_clusters()?;
+    let programs = guest::programs()?;
+    println!("parts of clusters: built from Go modules if they are not there (once, ten minutes or more)");
+    run(built("cluster", false)?
+        .arg("parts")
+        .env("GUEST_PROGRAMS", &programs))?;
+    let mut test = cargo([
+        "test",
+        "--quiet",
+        "--workspace",
+        "--test",
+        "cluster",
+        "--",
+        "--ignored",
+        // Each has a control plane and nodes of its own.
+        "--test-threads=2",
+    ])?;
+    run(test.env("GUEST_PROGRAMS", programs))
 }
 
 /// The tests that `cargo test` leaves out, since they need root, QEMU, a kernel for guests and static programs.

@@ -19,15 +19,19 @@ const HOST: &str = "/sys/fs/cgroup";
 /// How long killed processes may take to be gone: the kernel frees their memory first.
 const GONE: Duration = Duration::from_secs(20);
 
+/// The script that enters cgroups (the arguments up to `--`, see [`Cgroup::doors`]), then becomes the rest.
+pub(crate) const ENTER: &str =
+    r#"while [ "$1" != -- ]; do echo 0 > "$1" || exit 1; shift; done; shift; exec "$@""#;
+
 /// The cgroups of the machine with that id, whether they exist or not.
 #[derive(Debug, Clone)]
-pub(super) struct Cgroup {
+pub(crate) struct Cgroup {
     dirs: Vec<PathBuf>,
 }
 
 impl Cgroup {
     /// With cgroup v1 every controller is a hierarchy of its own; with v2 there is one for all.
-    pub(super) fn of(id: &str) -> Result<Self> {
+    pub(crate) fn of(id: &str) -> Result<Self> {
         let host = Path::new(HOST);
         if host.join("cgroup.procs").exists() {
             return Ok(Self {
@@ -46,7 +50,7 @@ impl Cgroup {
     }
 
     /// Makes them anew, as a boot does: nothing that an earlier boot made below them is left.
-    pub(super) fn create(&self) -> Result<()> {
+    pub(crate) fn create(&self) -> Result<()> {
         self.remove()?;
         for dir in &self.dirs {
             fs::create_dir(dir).with_context(|| format!("could not create cgroup {}", dir.display()))?;
@@ -63,7 +67,7 @@ impl Cgroup {
     }
 
     /// The files through which a process enters.
-    pub(super) fn doors(&self) -> Vec<PathBuf> {
+    pub(crate) fn doors(&self) -> Vec<PathBuf> {
         self.dirs.iter().map(|dir| dir.join("cgroup.procs")).collect()
     }
 
@@ -95,7 +99,7 @@ impl Cgroup {
     }
 
     /// Kills every process and removes the cgroups.
-    pub(super) fn destroy(&self) -> Result<()> {
+    pub(crate) fn destroy(&self) -> Result<()> {
         wait_for("the processes of the machine to be gone", GONE, || {
             let processes = self.processes();
             for pid in processes.iter().copied().filter_map(Pid::from_raw) {

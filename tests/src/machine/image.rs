@@ -12,8 +12,25 @@ use super::place::{base, locked};
 use super::tail;
 use crate::program::{is_root, line, run};
 
-/// Names the content of the image: to be counted up when anything below changes what is in it.
-const VERSION: &str = "bookworm-1";
+/// What an image is made of, beside all that is the same for each.
+struct Recipe {
+    /// Names the content of the image: to be counted up when anything below changes what is in it.
+    version: &'static str,
+    /// Packages, beside [`PACKAGES`].
+    more: &'static str,
+}
+
+/// A host.
+const HOST: Recipe = Recipe {
+    version: "bookworm-1",
+    more: "",
+};
+
+/// The host of containers: what starts them, and what gives them a network.
+const NODE: Recipe = Recipe {
+    version: "bookworm-node-1",
+    more: ",ca-certificates,iptables,runc",
+};
 
 /// Debian 12, whose systemd 252 still runs on a host with cgroup v1, and whose libraries are as old as any that our programs are
 /// built against.
@@ -82,10 +99,19 @@ impl Image {
     /// The image, which is made if it is not there: that takes a minute or two, and a Debian mirror. A making that was cut off leaves
     /// nothing that looks finished, and of several at once one makes it and the others wait.
     pub fn provide() -> Result<Self> {
+        Self::of(&HOST)
+    }
+
+    /// As [`Image::provide`], with what a machine needs that runs containers.
+    pub fn provide_for_containers() -> Result<Self> {
+        Self::of(&NODE)
+    }
+
+    fn of(recipe: &Recipe) -> Result<Self> {
         ensure!(is_root(), "machines take root: run this as root");
         let base = base()?.join("image");
         fs::create_dir_all(&base).with_context(|| format!("could not create {}", base.display()))?;
-        let root = base.join(VERSION);
+        let root = base.join(recipe.version);
         let _lock = locked(&base.join("lock"))?;
         if !root.exists() {
             let partial = base.join("partial");
@@ -93,7 +119,8 @@ impl Image {
                 fs::remove_dir_all(&partial)
                     .with_context(|| format!("could not remove {}", partial.display()))?;
             }
-            build(&partial, &base.join("build.log")).context("could not make the image of a machine")?;
+            build(recipe, &partial, &base.join("build.log"))
+                .context("could not make the image of a machine")?;
             fs::rename(&partial, &root)
                 .with_context(|| format!("could not put {} in place", root.display()))?;
         }
@@ -114,8 +141,8 @@ impl Image {
     }
 }
 
-fn build(root: &Path, log: &Path) -> Result<()> {
-    debootstrap(root, log)?;
+fn build(recipe: &Recipe, root: &Path, log: &Path) -> Result<()> {
+    debootstrap(recipe, root, log)?;
     let mut user = Command::new("chroot");
     user.arg(root).args([
         "useradd",
@@ -184,7 +211,7 @@ fn settle(root: &Path) -> Result<()> {
 }
 
 /// Everything it starts and mounts ends with this process, so that a making that was cut off does not go on behind the next one.
-fn debootstrap(root: &Path, log: &Path) -> Result<()> {
+fn debootstrap(recipe: &Recipe, root: &Path, log: &Path) -> Result<()> {
     let mut command = Command::new("setpriv");
     command.args([
         "--pdeathsig",
@@ -199,7 +226,7 @@ fn debootstrap(root: &Path, log: &Path) -> Result<()> {
     command.args([
         "debootstrap",
         "--variant=minbase",
-        &format!("--include={PACKAGES}"),
+        &format!("--include={PACKAGES}{}", recipe.more),
         SUITE,
     ]);
     command.arg(root).args(mirror()?);

@@ -18,18 +18,18 @@ use crate::program::{line, run};
 const QUICKLY: Duration = Duration::from_secs(20);
 
 /// Where `ip netns` keeps namespaces.
-pub(super) fn path(id: &str) -> PathBuf {
+pub(crate) fn path(id: &str) -> PathBuf {
     Path::new("/run/netns").join(id)
 }
 
 /// Makes the namespace, with its loopback device up.
-pub(super) fn create(id: &str) -> Result<()> {
+pub(crate) fn create(id: &str) -> Result<()> {
     ip(&["netns", "add", id])?;
     ip(&["-n", id, "link", "set", "lo", "up"])
 }
 
 /// Removes it, if it exists.
-pub(super) fn remove(id: &str) -> Result<()> {
+pub(crate) fn remove(id: &str) -> Result<()> {
     if path(id).exists() {
         ip(&["netns", "delete", id])?;
     }
@@ -50,12 +50,18 @@ pub(super) fn listen(id: &str, address: SocketAddr) -> Result<TcpListener> {
         .map_err(|_| anyhow!("the thread that was to listen panicked"))?
 }
 
-fn ip(args: &[&str]) -> Result<()> {
+/// Changes the network with iproute2.
+pub(crate) fn ip(args: &[&str]) -> Result<()> {
+    asked(args).map(drop)
+}
+
+/// As [`ip`]; the result is what it said.
+pub(crate) fn asked(args: &[&str]) -> Result<String> {
     let mut command = Command::new("ip");
     let ran =
         run(command.args(args), QUICKLY).context("iproute2 is needed: `cargo xtask test` installs it")?;
     if ran.code != Some(0) {
         bail!("{} ended with {:?}: {}", line(&command), ran.code, ran.all());
     }
-    Ok(())
+    Ok(ran.stdout)
 }

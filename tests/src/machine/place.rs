@@ -22,8 +22,8 @@ const PREFIX: &str = "machine-config-";
 /// Where systemd-nspawn keeps what outlives a container.
 const NSPAWN: &str = "/run/systemd/nspawn";
 
-/// The most that a root may take of the host's memory: ten times what the image has.
-const SIZE: &str = "size=1g,mode=0755";
+/// The most that a root may take of the host's memory: many times what an image has, and enough for images of containers.
+const SIZE: &str = "size=4g,mode=0755";
 
 /// How long a mount may take; it takes milliseconds.
 const QUICKLY: Duration = Duration::from_secs(20);
@@ -115,8 +115,13 @@ impl Drop for Place {
     }
 }
 
-/// Where images and machines are: in the same directory that `cargo xtask` keeps builds in, `$XDG_CACHE_HOME/machine-config`, else `~/.cache/machine-config`.
+/// Where images and machines are.
 pub(super) fn base() -> Result<PathBuf> {
+    Ok(cache()?.join("machine"))
+}
+
+/// The directory that `cargo xtask` keeps builds in: `$XDG_CACHE_HOME/machine-config`, else `~/.cache/machine-config`.
+pub(crate) fn cache() -> Result<PathBuf> {
     // The XDG rule: a relative path is to be ignored.
     let xdg = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
@@ -127,11 +132,11 @@ pub(super) fn base() -> Result<PathBuf> {
             .context("neither XDG_CACHE_HOME nor HOME is set: nowhere to keep machines")?
             .join(".cache"),
     };
-    Ok(cache.join("machine-config/machine"))
+    Ok(cache.join("machine-config"))
 }
 
 /// Waits for a lock and holds it as long as the file is open.
-pub(super) fn locked(path: &Path) -> Result<File> {
+pub(crate) fn locked(path: &Path) -> Result<File> {
     let file = File::create(path).with_context(|| format!("could not create {}", path.display()))?;
     file.lock()
         .with_context(|| format!("could not lock {}", path.display()))?;
@@ -154,7 +159,7 @@ fn sweep(all: &Path) -> Result<()> {
 }
 
 /// Whether the process that made a place still has it.
-fn in_use(dir: &Path) -> Result<bool> {
+pub(crate) fn in_use(dir: &Path) -> Result<bool> {
     let lock = match File::open(dir.join("lock")) {
         Ok(lock) => lock,
         // It is the last file that cleaning removes, or its owner was killed before it made one.
@@ -210,7 +215,7 @@ fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn absent(result: std::io::Result<()>) -> Result<()> {
+pub(crate) fn absent(result: std::io::Result<()>) -> Result<()> {
     match result {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
-use super::cgroup::Cgroup;
+use super::Fittings;
+use super::cgroup::{Cgroup, ENTER};
 use super::network;
 use super::place::Place;
 use crate::program::wait_for;
@@ -19,9 +20,6 @@ const REBOOT: i32 = 133;
 
 /// How long systemd-nspawn may take to end after the machine's process 1 was killed.
 const CUT: Duration = Duration::from_secs(20);
-
-/// Enters the cgroups (the arguments up to `--`), then becomes the rest.
-const ENTER: &str = r#"while [ "$1" != -- ]; do echo 0 > "$1" || exit 1; shift; done; shift; exec "$@""#;
 
 /// Whether the machine is, or is to be, on.
 #[derive(Debug)]
@@ -44,7 +42,7 @@ pub(super) struct Supervisor {
 
 impl Supervisor {
     /// Switches the machine on.
-    pub(super) fn start(place: &Place, name: &str) -> Result<Self> {
+    pub(super) fn start(place: &Place, name: &str, fittings: &Fittings) -> Result<Self> {
         let power = Arc::new(Mutex::new(Power::On));
         let boots = Boots {
             power: Arc::clone(&power),
@@ -54,7 +52,8 @@ impl Supervisor {
                 .append(true)
                 .open(place.console())
                 .context("could not open the file for the console")?,
-            arguments: arguments(place, name),
+            arguments: arguments(place, name, fittings),
+            network_settings: fittings.init.is_some(),
         };
         let thread = thread::Builder::new()
             .name(format!("machine {name}"))
@@ -105,6 +104,8 @@ struct Boots {
     cgroup: Cgroup,
     console: File,
     arguments: Vec<String>,
+    /// Whether the machine may change the settings of its network.
+    network_settings: bool,
 }
 
 impl Boots {
@@ -148,6 +149,10 @@ impl Boots {
             || -> io::Result<(File, File)> { Ok((self.console.try_clone()?, self.console.try_clone()?)) };
         let (out, err) = streams().context("could not open the console")?;
         command.stdin(Stdio::null()).stdout(out).stderr(err);
+        if self.network_settings {
+            // Of all that is below /proc/sys this makes the machine's own part writable, and nothing of the host.
+            command.env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "network");
+        }
         command.spawn().context("could not start systemd-nspawn")
     }
 }
@@ -158,18 +163,11 @@ fn lock(power: &Mutex<Power>) -> MutexGuard<'_, Power> {
 }
 
 /// The command that boots a machine.
-fn arguments(place: &Place, name: &str) -> Vec<String> {
+fn arguments(place: &Place, name: &str, fittings: &Fittings) -> Vec<String> {
     // When the thread that boots it ends, since its process was killed, the machine is told to shut down.
     let parent = ["setpriv", "--pdeathsig", "TERM"].map(ToOwned::to_owned);
     // Nothing of the host is asked or told: there need be no systemd on it.
-    let nspawn = [
-        "systemd-nspawn",
-        "--quiet",
-        "--boot",
-        "--register=no",
-        "--keep-unit",
-    ]
-    .map(ToOwned::to_owned);
+    let nspawn = ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit"].map(ToOwned::to_owned);
     let machine = [
         format!("--directory={}", place.root_path().display()),
         format!("--machine={}", place.id()),
@@ -177,8 +175,6 @@ fn arguments(place: &Place, name: &str) -> Vec<String> {
         format!("--network-namespace-path={}", network::path(place.id()).display()),
     ];
     let rest = [
-        // Its network is its own.
-        "--capability=CAP_NET_ADMIN",
         "--resolv-conf=off",
         "--timezone=off",
         // Its journal is in its root, and only there.
@@ -188,10 +184,30 @@ fn arguments(place: &Place, name: &str) -> Vec<String> {
         "--kill-signal=SIGRTMIN+3",
     ];
     let rest = rest.map(ToOwned::to_owned);
+    let shared = fittings
+        .shared
+        .iter()
+        .map(|(host, inside)| format!("--bind-ro={}:{inside}", host.display()));
     parent
         .into_iter()
         .chain(nspawn)
         .chain(machine)
         .chain(rest)
+        .chain(shared)
+        .chain(powers(fittings))
         .collect()
+}
+
+/// What it may do, and its first program, which comes last.
+fn powers(fittings: &Fittings) -> Vec<String> {
+    match fittings.init {
+        // Its network is its own.
+        None => vec!["--capability=CAP_NET_ADMIN".to_owned(), "--boot".to_owned()],
+        // The program of our own is there because `--boot` knows only systemd's.
+        Some(init) => vec![
+            "--capability=all".to_owned(),
+            "--system-call-filter=@keyring bpf".to_owned(),
+            init.to_owned(),
+        ],
+    }
 }

@@ -1,0 +1,414 @@
+//! A real Kubernetes cluster on this host: etcd, the API server, the controller manager and the scheduler, and nodes that are
+//! [machines](crate::machine) with a real kubelet and containerd, which join by asking for certificates.
+//!
+//! Nothing of it is on the host's own addresses: a cluster has a bridge with a subnet of its own, the control plane a network namespace,
+//! each node another. The API server is at port 443 of `10.(200 + n).0.2`, nodes at `10.(200 + n).1.x`, where n is the cluster's number;
+//! several clusters do not meet. No setting of the host is changed; with more than six nodes at a
+//! time its number of watchers of files (`fs.inotify.max_user_instances`) must be raised, and the harness says so. There is no proxy for services and no name service: of all services only `kubernetes` can be reached.
+//!
+//! A [`Cluster`] ends with its value, also when the test panics; what a killed test leaves is cleaned when the next cluster is made. One
+//! that `cargo xtask cluster up` made is kept by a process of its own, and reached by [`Kept`].
+
+mod api;
+mod bundle;
+mod control_plane;
+mod image;
+mod joining;
+mod keeper;
+mod node;
+mod parts;
+mod pki;
+mod place;
+mod process;
+mod watchers;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+pub use api::{Answer, Api, JSON, MERGE, wait_on};
+pub use control_plane::Component;
+pub use image::{ImageFile, image_from_binaries};
+pub use keeper::{Kept, NodeState, State, keep};
+pub use node::{Node, NodeSpec};
+pub use parts::Parts;
+pub use pki::Identity;
+
+use crate::program::{Ran, run, wait_for};
+use control_plane::ControlPlane;
+use node::PAUSE;
+use pki::Pki;
+use place::Place;
+
+/// How long a node may take from its first boot until it is ready; it takes four seconds, and many times that with many others.
+pub const READY: Duration = Duration::from_mins(3);
+
+/// How long one command of kubectl may take.
+const KUBECTL: Duration = Duration::from_mins(2);
+
+/// What a cluster is to be.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Its nodes at the beginning.
+    pub nodes: Vec<NodeSpec>,
+}
+
+impl Options {
+    /// So many workers: `worker-1`, `worker-2` and so on, labelled as such.
+    #[must_use]
+    pub fn workers(count: u8) -> Self {
+        let role = "node-role.kubernetes.io/worker".to_owned();
+        let nodes = (1..=count).map(|number| NodeSpec {
+            name: format!("worker-{number}"),
+            labels: BTreeMap::from([(role.clone(), String::new())]),
+        });
+        Self {
+            nodes: nodes.collect(),
+        }
+    }
+}
+
+/// One cluster. Everything of it goes with the value.
+#[derive(Debug)]
+pub struct Cluster {
+    /// Before the rest: nodes go first.
+    nodes: BTreeMap<String, Node>,
+    control_plane: ControlPlane,
+    pki: Pki,
+    parts: Parts,
+    /// Archives that every node has, also a later one.
+    images: Vec<PathBuf>,
+    /// How many nodes were ever made: an address is not used twice.
+    made: u8,
+    api: Api,
+    kubeconfig: PathBuf,
+    place: Place,
+}
+
+// === making ===
+
+impl Cluster {
+    /// Makes a cluster; its nodes are ready on return.
+    pub fn up(options: &Options) -> Result<Self> {
+        let parts = Parts::provide()?;
+        watchers::ensure_room(1 + options.nodes.len())?;
+        let place = Place::claim().context("could not make a place for a cluster")?;
+        let pki = Pki::create(&place.dir().join("pki"), &place.addresses(), &place.server())
+            .context("could not make the certificates of the cluster")?;
+        let mut cluster = Self {
+            nodes: BTreeMap::new(),
+            control_plane: ControlPlane::new(&place)?,
+            api: Api::new(&place.server(), &pki.ca, &pki.admin)?,
+            kubeconfig: pki.file("admin.kubeconfig"),
+            images: Vec::new(),
+            made: 0,
+            pki,
+            parts,
+            place,
+        };
+        cluster
+            .begin(options)
+            .with_context(|| format!("cluster {} did not come up", cluster.id()))?;
+        Ok(cluster)
+    }
+
+    fn begin(&mut self, options: &Options) -> Result<()> {
+        self.make_pause_image()?;
+        self.launch(Component::Etcd)?;
+        self.launch(Component::KubeApiserver)?;
+        // While those start.
+        for spec in &options.nodes {
+            self.make(spec)?;
+        }
+        self.control_plane.wait_ready(&self.api)?;
+        self.launch(Component::KubeControllerManager)?;
+        self.launch(Component::KubeScheduler)?;
+        joining::prepare(&self.api)?;
+        // Only then are certificates signed, and a kubelet that waits for one asks ever more seldom.
+        self.control_plane.wait_controllers(&self.api)?;
+        for name in self.names() {
+            self.switch_on(&name)?;
+        }
+        for name in self.names() {
+            self.wait_ready(&name)?;
+            self.node(&name)?.label(&self.api)?;
+        }
+        Ok(())
+    }
+
+    fn make_pause_image(&mut self) -> Result<()> {
+        let images = self.place.dir().join("images");
+        fs::create_dir_all(&images)?;
+        let archive = images.join("pause.tar");
+        let program = ImageFile {
+            path: "/bin/guest-pod".to_owned(),
+            from: self.parts.pod_program().to_owned(),
+        };
+        image_from_binaries(PAUSE, &[program], &["pause"], &archive)?;
+        self.images.push(archive);
+        Ok(())
+    }
+
+    /// Makes a node that is off, and that has never been booted: what a test puts into its root now is there at its first boot.
+    pub fn make_node(&mut self, spec: &NodeSpec) -> Result<&Node> {
+        watchers::ensure_room(1)?;
+        self.make(spec)?;
+        self.introduce(&spec.name)?;
+        self.node(&spec.name)
+    }
+
+    fn make(&mut self, spec: &NodeSpec) -> Result<()> {
+        ensure!(
+            !self.nodes.contains_key(&spec.name),
+            "cluster {} has a node {} already",
+            self.id(),
+            spec.name
+        );
+        let index = self
+            .made
+            .checked_add(1)
+            .context("this cluster has had 255 nodes")?;
+        self.made = index;
+        let node = Node::create(&self.place, &self.parts, spec, index)?;
+        for archive in &self.images {
+            node.load_image(archive)?;
+        }
+        self.nodes.insert(spec.name.clone(), node);
+        Ok(())
+    }
+
+    fn introduce(&self, name: &str) -> Result<()> {
+        let token = joining::token(&self.api)?;
+        self.node(name)?
+            .introduce(&self.pki, &self.place.server(), &token)
+    }
+
+    fn switch_on(&mut self, name: &str) -> Result<()> {
+        self.introduce(name)?;
+        self.node_mut(name)?.machine_mut().power_on()
+    }
+
+    /// Adds a node; it is ready on return.
+    pub fn add_node(&mut self, spec: &NodeSpec) -> Result<&Node> {
+        watchers::ensure_room(1)?;
+        self.make(spec)?;
+        self.switch_on(&spec.name)?;
+        self.wait_ready(&spec.name)?;
+        self.node(&spec.name)?.label(&self.api)?;
+        self.node(&spec.name)
+    }
+
+    /// Takes a node away as if it had burnt: first the machine, then its object.
+    pub fn remove_node(&mut self, name: &str) -> Result<()> {
+        let node = self.nodes.remove(name);
+        drop(node.with_context(|| format!("cluster {} has no node {name}", self.id()))?);
+        let path = format!("/api/v1/nodes/{name}");
+        if self.api.find(&path)?.is_some() {
+            self.api.delete(&path)?;
+        }
+        Ok(())
+    }
+}
+
+// === looking ===
+
+impl Cluster {
+    /// What the cluster is called on this host; unique on it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.place.id()
+    }
+
+    /// The directory of its files while it lives; a test may keep files of its own there.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.place.dir()
+    }
+
+    /// The kubeconfig file of its administrator, for clients on this host.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The URL of the API server, as the host and nodes reach it.
+    #[must_use]
+    pub fn server(&self) -> String {
+        self.place.server()
+    }
+
+    /// A client that may do everything.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// A client with another identity, such as a [node's own](Node::identity).
+    pub fn api_as(&self, identity: &Identity) -> Result<Api> {
+        Api::new(&self.place.server(), &self.pki.ca, identity)
+    }
+
+    /// Runs kubectl to its end. For a manifest, give the path of a file.
+    pub fn kubectl(&self, arguments: &[&str]) -> Result<Ran> {
+        let mut command = Command::new(self.parts.kubernetes("kubectl"));
+        command.env("KUBECONFIG", &self.kubeconfig).args(arguments);
+        run(&mut command, KUBECTL)
+    }
+
+    /// The names of its nodes, in order.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.keys().cloned().collect()
+    }
+
+    /// A node.
+    pub fn node(&self, name: &str) -> Result<&Node> {
+        let node = self.nodes.get(name);
+        node.with_context(|| format!("cluster {} has no node {name}", self.id()))
+    }
+
+    fn node_mut(&mut self, name: &str) -> Result<&mut Node> {
+        let node = self.nodes.get_mut(name);
+        node.with_context(|| format!("there is no node {name}"))
+    }
+
+    /// Waits until the present boot of a node is ready, and grants it the certificates that it asks for meanwhile. The result is its
+    /// boot id.
+    pub fn wait_ready(&self, name: &str) -> Result<String> {
+        let node = self.node(name)?;
+        let names = self.names();
+        wait_on(format!("node {name} to be ready"), READY, || {
+            joining::approve(&self.api, &names)?;
+            node.ready(&self.api)
+        })
+        .with_context(|| self.report(node))
+        .or_else(|error| self.control_plane.check().and(Err(error)))
+    }
+
+    /// Waits until a node, which was asked to reboot by whomever, is ready in another boot than `before`. The result is the new boot id.
+    pub fn wait_reboot(&self, name: &str, before: &str) -> Result<String> {
+        let node = self.node(name)?;
+        wait_for(&format!("another boot of node {name}"), READY, || {
+            Ok(node.machine().boot_id().ok().filter(|boot| boot != before))
+        })
+        .with_context(|| self.report(node))?;
+        self.wait_ready(name)
+    }
+
+    /// What helps to see why a node is not ready.
+    fn report(&self, node: &Node) -> String {
+        let console = crate::machine::tail(node.machine().console().as_bytes());
+        let kubelet = match node.machine().journal_of("kubelet.service") {
+            Ok(journal) => crate::machine::tail(journal.as_bytes()),
+            Err(error) => format!("{error:#}"),
+        };
+        format!(
+            "cluster {}, node {}; its console:\n{console}\nits kubelet:\n{kubelet}\n",
+            self.id(),
+            node.name()
+        )
+    }
+}
+
+// === steering ===
+
+impl Cluster {
+    /// Imports an image on every node, those to come and those that are off included. `archive` is as [`image_from_binaries`] makes it,
+    /// and its name stands for it: another archive of that name takes its place.
+    pub fn load_image(&mut self, archive: &Path) -> Result<()> {
+        let name = archive.file_name().context("the archive has no name")?;
+        let kept = self.place.dir().join("images").join(name);
+        if kept != archive {
+            fs::copy(archive, &kept).with_context(|| format!("could not copy {}", archive.display()))?;
+        }
+        for node in self.nodes.values() {
+            node.load_image(&kept)?;
+        }
+        if !self.images.contains(&kept) {
+            self.images.push(kept);
+        }
+        Ok(())
+    }
+
+    /// Starts a part of the control plane that was killed. It works on return if it is etcd or the API server.
+    pub fn start_component(&mut self, component: Component) -> Result<()> {
+        self.launch(component)?;
+        match component {
+            Component::Etcd | Component::KubeApiserver => self.control_plane.wait_ready(&self.api),
+            Component::KubeControllerManager | Component::KubeScheduler => Ok(()),
+        }
+    }
+
+    fn launch(&mut self, component: Component) -> Result<()> {
+        self.control_plane
+            .start(component, &self.place, &self.parts, &self.pki)
+    }
+
+    /// Kills a part of the control plane: it has no time for anything. Nothing starts it again by itself.
+    pub fn kill_component(&mut self, component: Component) -> Result<()> {
+        self.control_plane.kill(component)
+    }
+
+    /// Kills a part of the control plane and starts it again.
+    pub fn restart_component(&mut self, component: Component) -> Result<()> {
+        self.kill_component(component)?;
+        self.start_component(component)
+    }
+
+    /// Cuts the power of a node: see [`Machine::cut`](crate::machine::Machine::cut).
+    pub fn cut(&mut self, name: &str) -> Result<()> {
+        self.node_mut(name)?.machine_mut().cut()
+    }
+
+    /// Shuts a node down in good order.
+    pub fn power_off(&mut self, name: &str) -> Result<()> {
+        self.node_mut(name)?.machine_mut().power_off()
+    }
+
+    /// Switches a node on that is off; it is ready on return. The result is its boot id.
+    pub fn start(&mut self, name: &str) -> Result<String> {
+        self.node_mut(name)?.machine_mut().power_on()?;
+        let boot = self.wait_ready(name)?;
+        self.node(name)?.label(&self.api)?;
+        Ok(boot)
+    }
+
+    /// Asks a node to reboot as its administrator would; it is ready on return. The result is its new boot id.
+    pub fn reboot(&self, name: &str) -> Result<String> {
+        let machine = self.node(name)?.machine();
+        let before = machine.boot_id()?;
+        machine.reboot()?;
+        self.wait_reboot(name, &before)
+    }
+
+    /// Pulls the network cable of a node.
+    pub fn disconnect(&self, name: &str) -> Result<()> {
+        self.place.plug(self.node(name)?.index(), false)
+    }
+
+    /// Plugs it in again.
+    pub fn connect(&self, name: &str) -> Result<()> {
+        self.place.plug(self.node(name)?.index(), true)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // All at once: each takes a second or two.
+        let nodes = std::mem::take(&mut self.nodes);
+        let ends: Vec<_> = nodes
+            .into_values()
+            .map(|node| thread::spawn(move || drop(node)))
+            .collect();
+        for end in ends {
+            if end.join().is_err() {
+                eprintln!("the end of a node of cluster {} panicked", self.place.id());
+            }
+        }
+    }
+}
