@@ -38,6 +38,10 @@ impl Drop for Ended {
     fn drop(&mut self) {
         // It fails when the test has ended it already.
         let _ = ask(&self.0, &["down"]);
+        // A keeper that was killed leaves it.
+        if let Ok(log) = Kept::log(&self.0) {
+            let _ = fs::remove_dir_all(log.with_file_name(""));
+        }
     }
 }
 
@@ -110,6 +114,7 @@ fn a_kept_cluster_is_steered_by_hand_beside_another_and_leaves_nothing() -> Resu
 #[ignore = "needs root, parts of clusters and static programs"]
 fn what_a_killed_keeper_leaves_is_cleaned_by_the_next() -> Result<()> {
     let name = format!("killed-{}", process::id());
+    let _ended = Ended(name.clone());
     let dir = tempfile::tempdir()?;
     let mut command = Command::new(built("cluster")?);
     command.args(["keep", "--name", &name, "--nodes", "1"]);
@@ -140,7 +145,6 @@ fn what_a_killed_keeper_leaves_is_cleaned_by_the_next() -> Result<()> {
         Ok((!root.exists()).then_some(()))
     })?;
     drop(next);
-    fs::remove_dir_all(Kept::log(&name)?.with_file_name(""))?;
     Ok(())
 }
 

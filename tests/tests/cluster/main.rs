@@ -23,6 +23,10 @@ fn two_nodes_run_pods_under_the_rules_of_a_real_cluster() -> Result<()> {
     cluster.judged("pods", pods_run_on_the_node_they_are_given(&cluster))?;
     cluster.judged("budget", a_budget_blocks_an_eviction_until_it_is_met(&cluster))?;
     cluster.judged("restriction", a_kubelet_changes_its_own_node_alone(&cluster))?;
+    cluster.judged(
+        "privileged",
+        a_privileged_pod_reaches_its_node_and_the_api(&cluster),
+    )?;
     cluster.judged("bundle", a_bundle_tells_of_everything(&cluster))
 }
 
@@ -108,6 +112,32 @@ fn a_kubelet_changes_its_own_node_alone(cluster: &Cluster) -> Result<()> {
     ensure!(
         other["metadata"]["annotations"]["example.com/note"].is_null(),
         "a kubelet has changed another node"
+    );
+    Ok(())
+}
+
+fn a_privileged_pod_reaches_its_node_and_the_api(cluster: &Cluster) -> Result<()> {
+    let machine = cluster.node("worker-2")?.machine();
+    let before = machine.property("chrony.service", "InvocationID")?;
+    ensure!(!before.is_empty(), "chrony does not run");
+    let script =
+        "exec 3<>/dev/tcp/$KUBERNETES_SERVICE_HOST/443 && systemctl restart chrony && cat /proc/1/comm";
+    let mut pod = pod("privileged", &["at", "/rootfs", "bash", "-c", script]);
+    pod["spec"]["nodeName"] = json!("worker-2");
+    pod["spec"]["restartPolicy"] = json!("Never");
+    pod["spec"]["hostPID"] = json!(true);
+    pod["spec"]["volumes"] = json!([{"name": "rootfs", "hostPath": {"path": "/"}}]);
+    let container = &mut pod["spec"]["containers"][0];
+    container["command"] = json!(["/bin/guest-pod"]);
+    container["securityContext"] = json!({"privileged": true});
+    container["volumeMounts"] =
+        json!([{"name": "rootfs", "mountPath": "/rootfs", "mountPropagation": "HostToContainer"}]);
+    cluster.api().create("/api/v1/namespaces/default/pods", &pod)?;
+    wait_said(cluster, "privileged", "systemd\n")?;
+    let after = machine.property("chrony.service", "InvocationID")?;
+    ensure!(
+        !after.is_empty() && after != before,
+        "a pod restarted chrony, which runs as {after:?} after {before:?}"
     );
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The program of test pods, and of the sandbox of every pod: `guest-pod pause`, or `guest-pod say WORD...`, which writes the words and
-//! then pauses. It is process 1 of its pod: it ends when it is told to, and takes note of the end of orphans.
+//! then pauses, or `guest-pod at DIR COMMAND...`, which becomes a command with another root. It is process 1 of its pod: it ends when it is told to, and takes note of the end of orphans.
 
 use std::env;
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::{SigSet, Signal};
+use nix::unistd::chroot;
 use rustix::process::{WaitOptions, wait};
 
 fn main() -> ExitCode {
@@ -23,7 +25,12 @@ fn run() -> Result<()> {
     match args.split_first().map(|(verb, words)| (verb.as_str(), words)) {
         Some(("pause", [])) => {}
         Some(("say", words)) => println!("{}", words.join(" ")),
-        _ => bail!("neither pause nor say WORD...: {args:?}"),
+        Some(("at", [root, program, words @ ..])) => {
+            chroot(root.as_str()).with_context(|| format!("could not make {root} the root"))?;
+            let error = Command::new(program).args(words).current_dir("/").exec();
+            return Err(error).with_context(|| format!("could not run {program} at {root}"));
+        }
+        _ => bail!("neither pause nor say WORD... nor at DIR COMMAND...: {args:?}"),
     }
     pause()
 }
