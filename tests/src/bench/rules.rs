@@ -90,7 +90,7 @@ pub(super) fn thousand() -> Result<Vec<Row>> {
         compared_with: "the same with 100 configs",
         other: few,
         // The MachineConfigs of the small side stay in the caches from one run to the next, those of the large side cannot, and to read
-        // them from memory takes a tenth of the time. Growth like the reference's (n^1.6) would make it 9 times.
+        // them from memory takes a sixth of the time. Growth like the reference's (n^1.6) would make it 9 times.
         goal: Goal::RatioAtMost(1.5),
     };
     Ok(vec![merge, all, flat])
