@@ -96,7 +96,8 @@ pub(super) fn cordon(node: &mut Node, cordoned: bool) {
 
 pub(super) fn set_ready(node: &mut Node, ready: bool) {
     let conditions = node.status.as_mut().and_then(|status| status.conditions.as_mut());
-    conditions.unwrap()[0].status = if ready { "True" } else { "False" }.to_owned();
+    let status = if ready { "True" } else { "False" };
+    status.clone_into(&mut conditions.unwrap()[0].status);
 }
 
 impl Cluster {
@@ -119,10 +120,9 @@ impl Cluster {
             Phase::Idle if !told => Phase::Idle,
             // It takes up what it was told a little later.
             Phase::Idle if self.random.u8(0..4) == 0 => Phase::Idle,
-            Phase::Idle => return self.begin(name),
             Phase::Failed if !told => return self.finish(name),
             Phase::Failed | Phase::Drifted if self.random.u8(0..4) > 0 => phase,
-            Phase::Failed | Phase::Drifted => return self.begin(name),
+            Phase::Idle | Phase::Failed | Phase::Drifted => return self.begin(name),
             Phase::Working(0) => return self.finish_work(name),
             Phase::Working(rounds) => Phase::Working(rounds - 1),
             Phase::Rebooting(0) => return self.finish(name),
@@ -154,7 +154,11 @@ impl Cluster {
 
     fn begin(&mut self, name: &str) {
         // Now and then a drain is held up for longer than anything is remembered.
-        let rounds = if self.random.u8(0..60) == 0 { 50 } else { self.random.u8(0..2) };
+        let rounds = if self.random.u8(0..60) == 0 {
+            50
+        } else {
+            self.random.u8(0..2)
+        };
         let desired = self.machines[name].said(annotations::DESIRED_CONFIG).to_owned();
         let drains = self.random.bool();
         self.tell(|| format!("{name} begins {desired}"));
