@@ -12,6 +12,8 @@ pub(super) struct Machine {
     pub(super) node: Rc<Node>,
     /// It was told a config and is not done with it, by the truth.
     pub(super) in_flight: bool,
+    /// A failed update leaves it cordoned and broken, until a config succeeds.
+    stubborn: bool,
     phase: Phase,
     /// The config that it joins with.
     joins_with: String,
@@ -31,10 +33,11 @@ enum Phase {
 }
 
 impl Machine {
-    pub(super) fn new(node: Node, joins_with: String) -> Self {
+    pub(super) fn new(node: Node, joins_with: String, stubborn: bool) -> Self {
         Self {
             node: Rc::new(node),
             in_flight: false,
+            stubborn,
             phase: Phase::Joining(3),
             joins_with,
         }
@@ -177,13 +180,13 @@ impl Cluster {
         let odds = self.bad.get(&desired).copied().unwrap_or_default();
         if self.random.u8(0..100) < odds {
             self.account.failures += 1;
-            let (stays_cordoned, stays_ready) = (self.random.bool(), self.random.u8(0..4) > 0);
-            self.tell(|| format!("{name} fails, cordoned {stays_cordoned}, ready {stays_ready}"));
+            let stubborn = self.machines[name].stubborn;
+            self.tell(|| format!("{name} fails, stubborn {stubborn}"));
             self.change_node(name, |node| {
                 say(node, annotations::STATE, "Degraded");
-                set_ready(node, stays_ready);
+                set_ready(node, !stubborn);
                 let by_drain = said(node, annotations::DESIRED_DRAIN).starts_with("drain-");
-                if by_drain && !stays_cordoned {
+                if by_drain && !stubborn {
                     cordon(node, false);
                 }
             });

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
+#[expect(clippy::needless_pass_by_value, reason = "the callers make it in place")]
 fn pool(spec: Value) -> MachineConfigPool {
     let mut full = json!({"configuration": {"name": "rendered-p-2"}});
     full.as_object_mut()
