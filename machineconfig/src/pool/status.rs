@@ -160,7 +160,10 @@ fn updating(pool: &MachineConfigPool, members: &[Member<'_>], done: bool) -> Ver
             Progress::Outdated | Progress::Updated => !account.unready.is_empty(),
         })
         .collect();
-    let mut message = format!("{progress}, the others are led to it");
+    let mut message = progress;
+    if have < members.len() {
+        message.push_str(", the others are led to it");
+    }
     if !accounts.is_empty() {
         message = format!("{message}. {}", summary(&accounts));
     }

@@ -80,16 +80,16 @@ impl Cluster {
     }
 
     /// A new revision of the store, as every write makes one.
-    pub(super) fn next_revision(&mut self) -> Option<String> {
+    pub(super) fn next_revision(&mut self) -> String {
         self.revision += 1;
-        Some(self.revision.to_string())
+        self.revision.to_string()
     }
 
     pub(super) fn change_pool(&mut self, change: impl FnOnce(&mut MachineConfigPool)) {
         let revision = self.next_revision();
         let pool = Rc::make_mut(&mut self.pool);
         change(pool);
-        pool.metadata.resource_version = revision;
+        pool.metadata.resource_version = Some(revision);
     }
 
     pub(super) fn change_node(&mut self, name: &str, change: impl FnOnce(&mut Node)) {
@@ -100,7 +100,7 @@ impl Cluster {
             .expect("machines are changed while they are there");
         let node = Rc::make_mut(&mut machine.node);
         change(node);
-        node.metadata.resource_version = revision;
+        node.metadata.resource_version = Some(revision);
     }
 
     pub(super) fn new_config(&mut self) -> String {
@@ -136,8 +136,10 @@ impl Cluster {
         }))
         .unwrap();
         let target = self.pool.spec.configuration.name.clone();
+        let stubborn = self.random.bool();
         self.tell(|| format!("{name} joins with {target}"));
-        self.machines.insert(name.clone(), Machine::new(node, target));
+        self.machines
+            .insert(name.clone(), Machine::new(node, target, stubborn));
         self.change_node(&name, |_| ());
         if !fresh {
             self.finish_joining(&name);

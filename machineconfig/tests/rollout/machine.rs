@@ -12,6 +12,8 @@ pub(super) struct Machine {
     pub(super) node: Rc<Node>,
     /// It was told a config and is not done with it, by the truth.
     pub(super) in_flight: bool,
+    /// A failed update leaves it cordoned and broken, until a config succeeds.
+    stubborn: bool,
     phase: Phase,
     /// The config that it joins with.
     joins_with: String,
@@ -31,10 +33,11 @@ enum Phase {
 }
 
 impl Machine {
-    pub(super) fn new(node: Node, joins_with: String) -> Self {
+    pub(super) fn new(node: Node, joins_with: String, stubborn: bool) -> Self {
         Self {
             node: Rc::new(node),
             in_flight: false,
+            stubborn,
             phase: Phase::Joining(3),
             joins_with,
         }
@@ -96,7 +99,8 @@ pub(super) fn cordon(node: &mut Node, cordoned: bool) {
 
 pub(super) fn set_ready(node: &mut Node, ready: bool) {
     let conditions = node.status.as_mut().and_then(|status| status.conditions.as_mut());
-    conditions.unwrap()[0].status = if ready { "True" } else { "False" }.to_owned();
+    let status = if ready { "True" } else { "False" };
+    status.clone_into(&mut conditions.unwrap()[0].status);
 }
 
 impl Cluster {
@@ -119,10 +123,9 @@ impl Cluster {
             Phase::Idle if !told => Phase::Idle,
             // It takes up what it was told a little later.
             Phase::Idle if self.random.u8(0..4) == 0 => Phase::Idle,
-            Phase::Idle => return self.begin(name),
             Phase::Failed if !told => return self.finish(name),
             Phase::Failed | Phase::Drifted if self.random.u8(0..4) > 0 => phase,
-            Phase::Failed | Phase::Drifted => return self.begin(name),
+            Phase::Idle | Phase::Failed | Phase::Drifted => return self.begin(name),
             Phase::Working(0) => return self.finish_work(name),
             Phase::Working(rounds) => Phase::Working(rounds - 1),
             Phase::Rebooting(0) => return self.finish(name),
@@ -154,7 +157,11 @@ impl Cluster {
 
     fn begin(&mut self, name: &str) {
         // Now and then a drain is held up for longer than anything is remembered.
-        let rounds = if self.random.u8(0..60) == 0 { 50 } else { self.random.u8(0..2) };
+        let rounds = if self.random.u8(0..60) == 0 {
+            50
+        } else {
+            self.random.u8(0..2)
+        };
         let desired = self.machines[name].said(annotations::DESIRED_CONFIG).to_owned();
         let drains = self.random.bool();
         self.tell(|| format!("{name} begins {desired}"));
@@ -173,13 +180,13 @@ impl Cluster {
         let odds = self.bad.get(&desired).copied().unwrap_or_default();
         if self.random.u8(0..100) < odds {
             self.account.failures += 1;
-            let (stays_cordoned, stays_ready) = (self.random.bool(), self.random.u8(0..4) > 0);
-            self.tell(|| format!("{name} fails, cordoned {stays_cordoned}, ready {stays_ready}"));
+            let stubborn = self.machines[name].stubborn;
+            self.tell(|| format!("{name} fails, stubborn {stubborn}"));
             self.change_node(name, |node| {
                 say(node, annotations::STATE, "Degraded");
-                set_ready(node, stays_ready);
+                set_ready(node, !stubborn);
                 let by_drain = said(node, annotations::DESIRED_DRAIN).starts_with("drain-");
-                if by_drain && !stays_cordoned {
+                if by_drain && !stubborn {
                     cordon(node, false);
                 }
             });

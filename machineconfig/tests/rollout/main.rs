@@ -4,6 +4,8 @@
 //!
 //! `ROLLOUT_SEED=7 cargo test -p machine-config-machineconfig --test rollout -- --nocapture` tells the story of one.
 
+#![allow(clippy::unwrap_used, reason = "what fails here is a failed test")]
+
 mod cluster;
 mod faults;
 mod leader;

@@ -299,7 +299,6 @@ fn change(patch: &NodePatch, node: &Node) -> BTreeMap<&'static str, Value> {
                 change.insert("desiredConfig", json!(target));
             }
             (annotations::DESIRED_IMAGE, None) => {
-                // The reference lists a target only where it changes.
                 change.insert("desiredImageRemoved", json!(true));
             }
             (key, _) if key.starts_with(annotations::OWN_PREFIX) => {}
@@ -308,6 +307,7 @@ fn change(patch: &NodePatch, node: &Node) -> BTreeMap<&'static str, Value> {
             }
         }
     }
+    // A target that stays the same is no change.
     if change.get("desiredConfig").and_then(Value::as_str) == Some(NodeView::of(node).desired) {
         change.remove("desiredConfig");
     }

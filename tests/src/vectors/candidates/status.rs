@@ -117,7 +117,7 @@ fn by_type(
             condition.reason = format!("{count} nodes are reporting degraded status on sync");
         }
         if condition.type_.ends_with("Degraded") {
-            condition.status = "True".to_owned();
+            "True".clone_into(&mut condition.status);
         }
     }
 }
@@ -134,7 +134,7 @@ pub(super) fn names_the_same(
         let split = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '.'));
         split.map(|word| word.trim_matches('.').to_owned()).collect()
     };
-    let named = |word: &String| {
+    let is_name = |word: &String| {
         let node = cluster
             .input
             .nodes
@@ -143,8 +143,7 @@ pub(super) fn names_the_same(
         node || word.starts_with("rendered-") || word.parse::<usize>().is_ok()
     };
     let quoted = theirs.split('"').skip(1).step_by(2).map(str::to_owned);
-    let names: Vec<String> = words(theirs).into_iter().filter(named).chain(quoted).collect();
-    for name in names {
+    for name in words(theirs).into_iter().filter(is_name).chain(quoted) {
         if !words(ours).contains(&name) && !ours.contains(&format!("{name:?}")) {
             checks.differs(format!(
                 "{what}: our text does not name {name}\n  reference: {theirs}\n  ours:      {ours}"
