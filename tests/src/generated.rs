@@ -12,6 +12,9 @@ use crate::repository;
 /// Where the CRD manifests lie. Every file there is generated.
 const MANIFESTS: &str = "crds/manifests";
 
+/// What makes a directory of manifests one that kustomize takes as a whole; the names follow.
+const KUSTOMIZATION: &str = "# Generated. All custom resource definitions, for kustomize.\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n";
+
 /// Codes by their first two digits, and what they are about.
 const RANGES: [(u16, &str); 11] = [
     (10, "Reading objects"),
@@ -64,7 +67,14 @@ pub fn check() -> Result<()> {
 /// Contents by path from the root of the repository.
 fn files() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    for (name, text) in crds::manifests() {
+    let manifests = crds::manifests();
+    let names = manifests.keys().map(|name| format!("  - {name}\n"));
+    let list = names.collect::<String>();
+    files.insert(
+        format!("{MANIFESTS}/kustomization.yaml"),
+        format!("{KUSTOMIZATION}{list}"),
+    );
+    for (name, text) in manifests {
         files.insert(format!("{MANIFESTS}/{name}"), text);
     }
     files.insert("docs/errors.md".to_owned(), errors());
