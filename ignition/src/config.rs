@@ -88,6 +88,14 @@ impl Config {
         &self.fields
     }
 
+    /// What is at a JSON pointer of keys, such as `/storage/files`.
+    #[must_use]
+    pub fn pointer(&self, pointer: &str) -> Option<&Value> {
+        let mut keys = pointer.split('/').skip(1);
+        let first = self.fields.get(keys.next()?)?;
+        keys.try_fold(first, |value, key| value.get(key))
+    }
+
     /// The fields, taken out.
     pub(crate) fn into_fields(self) -> Map {
         self.fields

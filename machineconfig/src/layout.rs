@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use ignition::Config;
-use serde_json::Value;
+use ignition::tree::Value;
 
 use crate::wanted::WantedFile;
 
@@ -112,7 +112,6 @@ fn user(entry: &Value) -> WantedUser {
 /// The entries of a list of a config; none when it is absent.
 pub(crate) fn list<'a>(config: &'a Config, pointer: &str) -> impl Iterator<Item = &'a Value> {
     config
-        .value()
         .pointer(pointer)
         .and_then(Value::as_array)
         .into_iter()

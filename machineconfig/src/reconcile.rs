@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
+use ignition::tree::Value;
 
 use crate::provenance::{Part, part_at};
 use crate::{Code, Finding, Provenance, RenderedConfig, Severity};
@@ -163,7 +163,7 @@ impl<'a> Change<'a> {
             section(self.old, frozen.section),
             section(self.new, frozen.section),
         );
-        let emptied = new.and_then(Value::as_array).is_none_or(Vec::is_empty);
+        let emptied = new.and_then(Value::as_array).is_none_or(<[_]>::is_empty);
         if frozen.unless == Unless::Emptied && emptied {
             return Vec::new();
         }
@@ -171,7 +171,11 @@ impl<'a> Change<'a> {
             "storage.directories" | "storage.links" => Part::Path(key.to_owned()),
             section => Part::Field(format!("{section}[{key}]")),
         };
-        let found = differences(old, new, |entry| entry[frozen.key].as_str().unwrap_or_default());
+        let found = differences(
+            old.and_then(Value::as_array),
+            new.and_then(Value::as_array),
+            |entry| entry.text(frozen.key),
+        );
         found
             .iter()
             .map(|difference| self.refusal(frozen.code, frozen.section, frozen.noun, difference, part))
@@ -183,7 +187,11 @@ impl<'a> Change<'a> {
         let part = |argument: &str| Part::Field(format!("kernelArguments[{argument}]"));
         let refusals = lists.into_iter().flat_map(|list| {
             let (old, new) = (section(self.old, list), section(self.new, list));
-            let found = differences(old, new, |argument| argument.as_str().unwrap_or_default());
+            let found = differences(
+                old.and_then(Value::as_array),
+                new.and_then(Value::as_array),
+                |argument| argument.as_str().unwrap_or_default(),
+            );
             let code = Code::CHANGED_IGNITION_ARGUMENTS;
             found
                 .iter()
@@ -225,7 +233,7 @@ impl<'a> Change<'a> {
             .into_iter()
             .flatten()
         {
-            let path = file["path"].as_str().unwrap_or_default();
+            let path = file.text("path");
             let blamed = || self.blamed(&Part::Path(path.to_owned()));
             if file
                 .get("append")
@@ -295,8 +303,7 @@ impl<'a> Change<'a> {
 
 /// A section of an Ignition config by its JSON path.
 fn section<'a>(config: &'a RenderedConfig, path: &str) -> Option<&'a Value> {
-    path.split('.')
-        .try_fold(config.ignition.value(), |value, name| value.get(name))
+    config.ignition.pointer(&format!("/{}", path.replace('.', "/")))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::fmt;
 
 use ignition::contents::{self, ContentsError, MAX_INFLATED};
+use ignition::tree::Value;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Mode of a file that does not say.
 pub const DEFAULT_MODE: u32 = 0o644;

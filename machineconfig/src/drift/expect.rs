@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crds::MachineConfig;
 use ignition::Config;
+use ignition::tree::Value;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::beside::Guard;
 use crate::layout::{UNIT_DIRECTORY, list, text};
@@ -138,7 +138,7 @@ pub fn expected(config: &MachineConfig) -> Result<Expectation, ExpectationError>
 impl Expectation {
     /// From an Ignition config as it is (the body a server hands out); `name` is what errors call it. It is read without validation,
     /// since a config in use must be comparable even when it is broken.
-    pub fn from_ignition(name: &str, config: &Value) -> Result<Self, ExpectationError> {
+    pub fn from_ignition(name: &str, config: &serde_json::Value) -> Result<Self, ExpectationError> {
         let parsed = Config::from_value_unvalidated(config).map_err(|reason| ExpectationError::Invalid {
             name: name.to_owned(),
             reason,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Map, Value};
+use ignition::tree::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::context::{Context, Draft};
@@ -112,19 +112,18 @@ fn hash(context: &Context<'_>, user: &str, old: Option<&Value>, new: Option<&Val
 
 /// What differs of a user besides keys and hash, as `core.shell`; just the name for a user who has neither and comes or goes.
 fn other_fields(name: &str, old: Option<&Value>, new: Option<&Value>) -> Vec<String> {
-    let empty = Map::new();
-    let fields = |entry: Option<&'_ Value>| -> Map<String, Value> {
-        entry.and_then(Value::as_object).unwrap_or(&empty).clone()
-    };
+    let empty = Map::default();
+    let fields =
+        |entry: Option<&'_ Value>| -> Map { entry.and_then(Value::as_object).unwrap_or(&empty).clone() };
     let (old, new) = (fields(old), fields(new));
-    let own = |key: &&String| *key != KEYS && *key != HASH && *key != "name";
+    let own = |key: &&str| *key != KEYS && *key != HASH && *key != "name";
     let keys: BTreeSet<_> = old.keys().chain(new.keys()).filter(own).collect();
     let mut differ: Vec<_> = keys
         .into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
+        .filter(|key| old.get(key) != new.get(key))
         .map(|key| format!("{name}.{key}"))
         .collect();
-    let bare = |user: &Map<String, Value>| user.keys().all(|key| key == "name");
+    let bare = |user: &Map| user.keys().all(|key| key == "name");
     if old.is_empty() != new.is_empty() && bare(&old) && bare(&new) {
         differ.push(name.to_owned());
     }

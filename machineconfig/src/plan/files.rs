@@ -1,7 +1,7 @@
 //! Files that differ.
 
 use ignition::contents::ContentsError;
-use serde_json::Value;
+use ignition::tree::Value;
 
 use super::context::{Context, Draft};
 use super::lists::{both, section};
@@ -133,7 +133,7 @@ fn aspects(old: Option<&Version<'_>>, new: Option<&Version<'_>>) -> Vec<Aspect> 
         });
     }
     if let (true, Some(old), Some(new)) = (aspects.is_empty(), old, new) {
-        let differs = |field: &&str| old.entry.get(*field) != new.entry.get(*field);
+        let differs = |field: &&str| old.entry.get(field) != new.entry.get(field);
         let fields = ["append", "overwrite"].into_iter().filter(differs);
         aspects.push(Aspect::Declaration {
             fields: fields.map(str::to_owned).collect(),

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use ignition::Config;
-use serde_json::Value;
+use ignition::tree::Value;
 
 use super::step::{Aspect, Item};
 
 /// A section of a config, such as `/storage/files`.
 pub(super) fn section<'a>(config: &'a Config, pointer: &str) -> Option<&'a Value> {
-    config.value().pointer(pointer)
+    config.pointer(pointer)
 }
 
 /// Entries of a list by their key, such as the path; of equal keys the last, as in the reference.

@@ -1,6 +1,6 @@
 //! Units and drop-ins that differ. A unit counts as changed when anything in its entry does (MCO daemon 3.1), drop-ins included.
 
-use serde_json::Value;
+use ignition::tree::Value;
 
 use super::context::{Context, Draft};
 use super::lists::{both, section};
@@ -141,10 +141,10 @@ fn fields(old: Option<&Value>, new: Option<&Value>) -> Vec<String> {
     let (Some(Value::Object(old)), Some(Value::Object(new))) = (old, new) else {
         return vec!["name".to_owned()];
     };
-    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(*key)));
+    let keys = old.keys().chain(new.keys().filter(|key| !old.contains_key(key)));
     let mut fields: Vec<_> = keys
-        .filter(|key| old.get(*key) != new.get(*key))
-        .cloned()
+        .filter(|key| old.get(key) != new.get(key))
+        .map(str::to_owned)
         .collect();
     fields.sort();
     fields

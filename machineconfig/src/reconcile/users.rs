@@ -1,6 +1,6 @@
 //! The rule for users: only SSH keys and password hash of `core` can change on a node that runs already.
 
-use serde_json::Value;
+use ignition::tree::Value;
 
 use crate::provenance::Part;
 use crate::{Code, Finding};
@@ -20,7 +20,7 @@ pub(super) fn refusals(change: &Change<'_>) -> Vec<Finding> {
         section(change.old, "passwd.users"),
         section(change.new, "passwd.users"),
     );
-    let users = new.and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let users = new.and_then(Value::as_array).unwrap_or_default();
     if old == new {
         return Vec::new();
     }
@@ -60,7 +60,6 @@ fn core_refusal(change: &Change<'_>, core: &Value) -> Option<Finding> {
     let others: Vec<&str> = core
         .as_object()?
         .keys()
-        .map(String::as_str)
         .filter(|field| !CHANGEABLE.contains(field))
         .collect();
     (!others.is_empty()).then(|| {
@@ -73,7 +72,7 @@ fn core_refusal(change: &Change<'_>, core: &Value) -> Option<Finding> {
 }
 
 fn name(user: &Value) -> &str {
-    user["name"].as_str().unwrap_or_default()
+    user.text("name")
 }
 
 fn blamed(change: &Change<'_>, user: &str) -> String {

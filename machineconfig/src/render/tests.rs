@@ -460,16 +460,15 @@ fn provenance_tells_who_won_and_over_whom() {
 
 #[test]
 fn a_rendered_object_carries_name_annotations_and_spec() {
-    let rendered = render("worker", &[worker("00", json!({}))], &defaults()).unwrap();
+    let file = json!({"path": "/etc/a", "contents": {"source": "data:,a"}});
+    let rendered = render("worker", &[with_file("00", &file)], &defaults()).unwrap();
     let object = rendered.machine_config();
     assert_eq!(object.metadata.name.as_deref(), Some(rendered.name.as_str()));
     let mut annotations = object.metadata.annotations.clone().unwrap();
     let origins = annotations.remove(crds::annotations::PROVENANCE).unwrap();
     assert_eq!(annotations, rendered.annotations);
-    assert_eq!(
-        Provenance::from_annotation(&origins).winner(&Part::Field("fips".to_owned())),
-        rendered.provenance.winner(&Part::Field("fips".to_owned())),
-    );
+    let origins = Provenance::from_annotation(&origins);
+    assert_eq!(origins.winner(&Part::Path("/etc/a".to_owned())), Some("00"));
     assert_eq!(
         serde_json::from_str::<Value>(&rendered.spec_json).unwrap(),
         serde_json::to_value(&object.spec).unwrap()
