@@ -15,7 +15,7 @@ use crate::change::{ChangeError, State, gone, is_errno};
 use crate::host::write::Failed;
 use crate::host::{Root, Traits, Writer};
 use crate::journal::{Begin, Event, HISTORY, Journal, Outcome, STATE};
-use crate::transaction::{Staged, Transaction};
+use crate::transaction::{PRIVATE, Staged, Transaction};
 
 /// Times that an undoing is tried before it is left to recovery.
 const UNDO_ATTEMPTS: u32 = 3;
@@ -142,12 +142,39 @@ fn stage(writer: &mut Writer<'_>, journal: &mut Journal, transaction: &Transacti
         match staged {
             Staged::Nothing => {}
             Staged::File { bytes, traits } => writer.create(&change.aside, bytes, traits)?,
-            Staged::SecondName { of } => writer.second_name(of, &change.aside)?,
+            Staged::SecondName { of } => name_again(writer, of, &change.aside)?,
             Staged::Link { target, uid, gid } => writer.link(&change.aside, target, *uid, *gid)?,
         }
     }
     sync(writer, &journal.begin)?;
     journal.note(writer, Event::Committed, true)
+}
+
+/// Gives a file a second name, or makes a copy of it where the file system has no such thing, as between parts of one that are like
+/// file systems of their own.
+fn name_again(writer: &mut Writer<'_>, of: &Path, name: &Path) -> Result<(), Failed> {
+    use rustix::io::Errno;
+    let refused = match writer.second_name(of, name) {
+        Err(failed)
+            if is_errno(
+                &failed,
+                &[Errno::XDEV, Errno::PERM, Errno::MLINK, Errno::OPNOTSUPP],
+            ) =>
+        {
+            failed
+        }
+        other => return other,
+    };
+    let read = writer.root().read(of, ignition::contents::MAX_INFLATED as u64);
+    let bytes = read.ok().flatten().ok_or(refused)?;
+    writer.create(
+        name,
+        &bytes,
+        &Traits {
+            mode: PRIVATE,
+            ..Traits::default()
+        },
+    )
 }
 
 fn sync(writer: &mut Writer<'_>, begin: &Begin) -> Result<(), Failed> {
@@ -183,7 +210,11 @@ fn abandon(root: &Root, journal: &mut Journal, reason: &str) -> ApplyError {
 /// Removes whatever was staged, and the directories that were made for it.
 pub(crate) fn remove_staged(writer: &mut Writer<'_>, begin: &Begin) -> Result<(), Failed> {
     for change in begin.changes.iter().filter(|change| change.new != State::Missing) {
-        absent(change.clean_up(writer))?;
+        match absent(change.clean_up(writer)) {
+            // Where nothing may be removed, nothing may have been made either.
+            Err(failed) if may_not(&failed) && !is_there(writer, &change.aside) => {}
+            other => other?,
+        }
     }
     remove_directories(writer, begin)
 }
@@ -342,6 +373,16 @@ pub(crate) fn tidy(root: &Root, journal: &Journal) -> Result<(), Failed> {
     // Filed away while what it was to remove comes back after a power cut, it would be forgotten.
     sync(&mut writer, &journal.begin)?;
     journal.file_away(root, &mut writer)
+}
+
+/// Whether a call was not allowed at all.
+fn may_not(failed: &Failed) -> bool {
+    use rustix::io::Errno;
+    is_errno(failed, &[Errno::ROFS, Errno::PERM, Errno::ACCESS])
+}
+
+fn is_there(writer: &Writer<'_>, path: &Path) -> bool {
+    writer.root().is_there(path).unwrap_or(true)
 }
 
 /// That a directory is not there, or is a link by now, is as good as that something in it is not.

@@ -153,7 +153,7 @@ const COMMON: Housing = Housing {
 };
 
 /// Mode of a file that holds a config: it may hold secrets.
-const PRIVATE: u32 = 0o600;
+pub(crate) const PRIVATE: u32 = 0o600;
 
 /// Collects what is wanted, step by step.
 struct Builder<'a> {
@@ -321,11 +321,11 @@ impl Builder<'_> {
         if !self.findings.is_empty() {
             return Err(self.findings);
         }
+        let file_systems = placed.written();
         let place::Placed {
             changes,
             staged,
             directories,
-            rooms,
             ..
         } = placed;
         let real = |path: &PathBuf| self.input.root.real_directory(path).ok().flatten();
@@ -351,7 +351,7 @@ impl Builder<'_> {
             directories,
             changes,
             prune,
-            file_systems: rooms.into_values().map(|room| room.directory).collect(),
+            file_systems,
         };
         Ok(Transaction {
             begin,

@@ -8,11 +8,16 @@ use rustix::io::Errno;
 
 use super::{Looker, Root};
 
-/// The file system that a directory is on.
+/// The file system that a directory is on, by way of one mount: another may be read-only, and no file is renamed or named again from
+/// one to the other, though both are of one device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSystem {
     /// Number of its device.
     pub device: u64,
+    /// Number of the mount.
+    pub mount: u64,
+    /// Whether no name in the directory itself may be changed, or none but added (`chattr +i`, `+a`).
+    pub fixed: bool,
     /// Bytes that may still be written.
     pub free_bytes: u64,
     /// Files that may still be made; `u64::MAX` where there is no such bound.
@@ -32,14 +37,25 @@ pub enum Fixed {
     Immutable,
 }
 
+/// What keeps a name from being replaced.
+const UNMOVABLE: StatxAttributes = StatxAttributes::IMMUTABLE.union(StatxAttributes::APPEND);
+
 impl Root {
     /// Of the directory at a path without links.
     pub fn file_system(&self, directory: &Path) -> io::Result<FileSystem> {
         let handle = self.open_plain(directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC)?;
         let stat = fs::fstat(&handle)?;
+        let more = fs::statx(
+            &handle,
+            "",
+            AtFlags::EMPTY_PATH,
+            StatxFlags::BASIC_STATS | StatxFlags::MNT_ID,
+        )?;
         let room = fs::fstatvfs(&handle)?;
         Ok(FileSystem {
             device: stat.st_dev,
+            mount: more.stx_mnt_id,
+            fixed: more.stx_attributes.intersects(UNMOVABLE),
             free_bytes: room.f_bavail.saturating_mul(room.f_frsize),
             // Some file systems make files as they go and count none.
             free_files: if room.f_files == 0 {
@@ -72,10 +88,9 @@ impl Looker<'_> {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let unmovable = StatxAttributes::IMMUTABLE | StatxAttributes::APPEND;
         Ok(if stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT) {
             Some(Fixed::MountPoint)
-        } else if stat.stx_attributes.intersects(unmovable) {
+        } else if stat.stx_attributes.intersects(UNMOVABLE) {
             Some(Fixed::Immutable)
         } else {
             None

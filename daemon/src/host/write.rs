@@ -197,6 +197,12 @@ impl<'a> Writer<'a> {
         Self { root, last: None }
     }
 
+    /// What it writes beneath.
+    #[must_use]
+    pub fn root(&self) -> &'a Root {
+        self.root
+    }
+
     /// Makes a directory. One that is there already is an error ([`io::ErrorKind::AlreadyExists`]).
     pub fn make_directory(&mut self, path: &Path, traits: &Traits) -> Result<(), Failed> {
         let spot = self.spot(path, "make the directory")?;

@@ -32,7 +32,7 @@ pub(super) struct Placed<'a> {
     pub(super) changes: Vec<Change>,
     pub(super) staged: Vec<Staged>,
     pub(super) directories: Vec<NewDirectory>,
-    /// What is written to each file system, by device.
+    /// What is written to each file system, by mount.
     pub(super) rooms: BTreeMap<u64, Room>,
     /// Where something is wanted, and which change that is, if it takes one.
     places: BTreeMap<PathBuf, Option<usize>>,
@@ -59,7 +59,9 @@ struct Home {
     path: PathBuf,
     /// The nearest directory above it that is there, itself included.
     ground: PathBuf,
-    device: u64,
+    mount: u64,
+    /// Whether nothing in the nearest directory that is there may be replaced.
+    fixed: bool,
 }
 
 impl<'a> Placed<'a> {
@@ -98,7 +100,7 @@ impl<'a> Placed<'a> {
             None => (State::Missing, Vec::new()),
         };
         let (new, staged) = match wish {
-            Wish::SameAs { path: of } => self.same_as(&of, home.device)?,
+            Wish::SameAs { path: of } => self.same_as(&of, home.mount)?,
             wish => wanted(wish, attributes),
         };
         if old == new {
@@ -111,7 +113,7 @@ impl<'a> Placed<'a> {
         self.places.insert(place.clone(), Some(self.changes.len()));
         let space = self
             .rooms
-            .get_mut(&home.device)
+            .get_mut(&home.mount)
             .expect("the home has been looked at");
         if let Staged::File { bytes, .. } = &staged {
             space.bytes += (bytes.len() as u64).next_multiple_of(space.system.block);
@@ -124,15 +126,22 @@ impl<'a> Placed<'a> {
                 "is on a file system that is mounted read-only",
             ));
         }
+        if home.fixed {
+            let message = format!(
+                "is in {}, which is marked immutable or append-only, so nothing in it can be replaced",
+                home.ground.display()
+            );
+            return Err(finding(Code::TARGET_IMMUTABLE, shown(path), message));
+        }
         let aside = home.path.join(aside_name(name, id));
         self.changes.push(change(place, aside, old, new));
         self.staged.push(staged);
         Ok(())
     }
 
-    /// The state of what is at `of`, and how a file on `device` becomes the same. It becomes the same file where that is for root
-    /// alone and the two are on one file system; else a copy that is.
-    fn same_as(&mut self, of: &Path, device: u64) -> Result<(State, Staged), Finding> {
+    /// The state of what is at `of`, and how a file on `mount` becomes the same. It becomes the same file where that is for root
+    /// alone and the two are on one mount; else a copy that is.
+    fn same_as(&mut self, of: &Path, mount: u64) -> Result<(State, Staged), Finding> {
         let home = self.look(of.parent().unwrap_or(Path::new("/")), of)?;
         let place = home.path.join(of.file_name().unwrap_or_default());
         let (state, attributes) = now(&mut self.looker, of, &place)?;
@@ -146,7 +155,7 @@ impl<'a> Placed<'a> {
         let shared = match &state {
             State::Missing => (State::Missing, Staged::Nothing),
             State::File(file)
-                if (file.mode, file.uid, file.gid) == (PRIVATE, uid, gid) && home.device == device =>
+                if (file.mode, file.uid, file.gid) == (PRIVATE, uid, gid) && home.mount == mount =>
             {
                 (state.clone(), Staged::SecondName { of: place.clone() })
             }
@@ -223,7 +232,7 @@ impl<'a> Placed<'a> {
     /// Looks at a directory for the first time.
     fn look(&mut self, parent: &Path, path: &Path) -> Result<Home, Finding> {
         let home = locate(self.root, parent, path)?;
-        if let Entry::Vacant(vacant) = self.rooms.entry(home.device) {
+        if let Entry::Vacant(vacant) = self.rooms.entry(home.mount) {
             let system = self
                 .root
                 .file_system(&home.ground)
@@ -253,19 +262,39 @@ impl<'a> Placed<'a> {
 
     /// File systems that do not have the room for what is staged.
     pub(super) fn without_room(&self) -> Vec<Finding> {
-        // Measured again: the first look may be of before much else was written.
-        let short = self.rooms.values().filter(|room| {
+        // What comes by way of several mounts is written to one device.
+        let mut needs: BTreeMap<u64, (&Room, u64, u64)> = BTreeMap::new();
+        for room in self.rooms.values() {
+            let need = needs.entry(room.system.device).or_insert((room, 0, 0));
+            need.1 += room.bytes;
+            need.2 += room.files;
+        }
+        let tell = |(room, bytes, files): (&Room, u64, u64)| {
+            // Measured again: the first look may be of before much else was written.
             let system = self.root.file_system(&room.directory).unwrap_or(room.system);
-            room.files > 0 && (room.bytes + SPARE > system.free_bytes || room.files > system.free_files)
-        });
-        let tell = |room: &Room| {
+            let FileSystem {
+                free_bytes,
+                free_files,
+                ..
+            } = system;
             let message = format!(
-                "its file system has {} bytes and {} files left, and {} bytes in {} files have to be staged beside what is there",
-                room.system.free_bytes, room.system.free_files, room.bytes, room.files
+                "its file system has {free_bytes} bytes and {free_files} files left, and {bytes} bytes in {files} files have to be staged \
+                 beside what is there, with {SPARE} bytes to spare"
             );
-            finding(Code::NO_ROOM, shown(&room.directory), message)
+            let short = files > 0 && (bytes + SPARE > free_bytes || files > free_files);
+            short.then(|| finding(Code::NO_ROOM, shown(&room.directory), message))
         };
-        short.map(tell).collect()
+        needs.into_values().filter_map(tell).collect()
+    }
+
+    /// A directory on each file system that is written to: one of a device, whatever the number of its mounts.
+    pub(super) fn written(&self) -> Vec<PathBuf> {
+        let by_device: BTreeMap<u64, &PathBuf> = self
+            .rooms
+            .values()
+            .map(|room| (room.system.device, &room.directory))
+            .collect();
+        by_device.into_values().cloned().collect()
     }
 }
 
@@ -346,7 +375,8 @@ fn locate(root: &Root, directory: &Path, path: &Path) -> Result<Home, Finding> {
     Ok(Home {
         path: whole,
         ground,
-        device: system.device,
+        mount: system.mount,
+        fixed: system.fixed,
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use daemon::converge::Ending;
+use daemon::journal::Purpose;
 use machineconfig::Code;
 
 use crate::node::Root;
@@ -89,4 +91,66 @@ fn a_change_over_two_file_systems_is_one_change() {
         ("one".to_owned(), "two".to_owned())
     );
     assert_eq!(root.apply(&wanted).unwrap().changed, 0);
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn state_on_another_mount_of_the_same_file_system_keeps_configs() {
+    let root = Root::new();
+    let source = root.path("/elsewhere");
+    std::fs::create_dir_all(&source).unwrap();
+    std::fs::create_dir_all(root.path("/var")).unwrap();
+    let _mount = Mount::new(&root, "/var", &["--bind", source.to_str().unwrap()]);
+    begin(&root);
+    for text in ["one", "two", "three"] {
+        let report = root
+            .apply(&files(&format!("rendered-{text}"), &[file("/etc/a", text)]))
+            .unwrap();
+        assert_eq!(report.ending, Ending::Applied, "{report:?}");
+    }
+    let kept = daemon::store::kept(&root.node().root, "rendered-two").unwrap();
+    root.converge(&kept, Purpose::Rollback).unwrap();
+    assert_eq!(root.read("/etc/a"), "two");
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_read_only_mount_of_the_same_file_system_is_told_before_anything_is_written() {
+    let root = Root::new();
+    begin(&root);
+    std::fs::create_dir_all(root.path("/usr/lib")).unwrap();
+    let usr = root.path("/usr");
+    let _mount = Mount::new(&root, "/usr", &["--bind", usr.to_str().unwrap()]);
+    let status = Command::new("mount")
+        .args(["-o", "remount,ro,bind"])
+        .arg(&usr)
+        .status()
+        .unwrap();
+    assert!(status.success(), "this test may mount");
+    let wanted = files("rendered-a", &[file("/usr/lib/a", "x"), file("/etc/b", "x")]);
+    assert_eq!(refused(&root, &wanted), [Code::READ_ONLY]);
+}
+
+#[test]
+#[ignore = "needs root: cargo xtask test"]
+fn a_directory_that_is_marked_is_told_before_anything_is_written() {
+    for mark in ["a", "i"] {
+        let root = Root::new();
+        begin(&root);
+        let marked = root.path("/etc/marked");
+        std::fs::create_dir_all(&marked).unwrap();
+        let change = |sign: &str| {
+            let mut chattr = Command::new("chattr");
+            chattr.arg(format!("{sign}{mark}")).arg(&marked);
+            assert!(
+                chattr.status().unwrap().success(),
+                "this test needs a file system with attributes"
+            );
+        };
+        change("+");
+        let wanted = files("rendered-a", &[file("/etc/marked/a", "x"), file("/etc/b", "x")]);
+        let told = refused(&root, &wanted);
+        change("-");
+        assert_eq!(told, [Code::TARGET_IMMUTABLE], "{mark}");
+    }
 }
