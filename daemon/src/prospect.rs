@@ -17,6 +17,7 @@ use machineconfig::{Code, Finding, Layout, RenderedConfig, drift};
 use crate::converge::Wanted;
 use crate::first::FirstLook;
 use crate::host::Root;
+use crate::host::identity::Identity;
 use crate::journal::Purpose;
 use crate::node::Node;
 use crate::observe::{OnDisk, observe};
@@ -50,10 +51,10 @@ pub struct Prospect {
 /// A node as it is, told as a config.
 #[derive(Debug)]
 pub struct Standing {
-    /// What the disk says of the config it was held against.
-    found: RenderedConfig,
-    /// What that config says of units.
-    units: BTreeMap<String, WantedUnit>,
+    /// The config that the disk was held against.
+    recorded: RenderedConfig,
+    /// What the disk says of it, where that differs.
+    found: Option<RenderedConfig>,
 }
 
 impl Standing {
@@ -74,8 +75,8 @@ impl Standing {
         only: Option<&BTreeSet<PathBuf>>,
     ) -> Result<Self, Vec<Finding>> {
         Ok(Self {
-            units: layout::units(&config.ignition),
-            found: as_found(node, config, only)?,
+            found: as_found(node, &config, only)?,
+            recorded: config,
         })
     }
 }
@@ -129,36 +130,43 @@ impl Prospect {
         } = wanted;
         readable(&desired)?;
         let first = standing.is_none();
-        let before = standing.as_ref().map(|standing| standing.found.name.clone());
-        let Standing { mut found, units } = match standing {
+        let before = standing.as_ref().map(|standing| standing.recorded.name.clone());
+        let Standing { recorded, found } = match standing {
             Some(standing) => standing,
             // Without a record the disk is held against what it is to be: what is so already, Ignition has made so.
             None => Standing::against(node, desired.clone(), only.as_ref())?,
         };
+        let units = layout::units(&recorded.ignition);
         let mut warnings = Vec::new();
+        let mut found = found;
         if first {
-            let look = FirstLook::of(&node.root, &desired, found).map_err(|error| {
-                vec![Finding::error(
-                    Code::NODE_UNREADABLE,
-                    node.path.to_string_lossy(),
-                    "",
-                    error.to_string(),
-                )]
-            })?;
-            found = look.found;
-            NO_CONFIG.clone_into(&mut found.name);
+            let drifted = found.unwrap_or_else(|| recorded.clone());
+            let look = FirstLook::of(&node.root, &desired, drifted)
+                .map_err(|error| unreadable(node, error.to_string()))?;
+            found = Some(RenderedConfig {
+                name: NO_CONFIG.to_owned(),
+                ..look.found
+            });
             warnings = look.warnings;
         }
+        let found = found.as_ref().unwrap_or(&recorded);
+        let users = Identity::read(&node.root)
+            .map_err(|error| unreadable(node, error.to_string()))?
+            .users
+            .into_keys()
+            .collect();
         let origins = Origins {
             old: Some(&found.provenance),
             new: Some(&desired.provenance),
         };
         let facts = Facts {
             origins,
+            overrides: None,
             diffs,
-            ..Facts::default()
+            recorded: Some(&recorded),
+            users: Some(&users),
         };
-        let plan = plan(&found, &desired, policy, &facts);
+        let plan = plan(found, &desired, policy, &facts);
         warnings.extend(plan.warnings.clone());
         Ok(Self {
             config,
@@ -224,25 +232,26 @@ fn current(root: &Root) -> Result<Option<RenderedConfig>, Vec<Finding>> {
     current.map(|current| parsed(&current)).transpose()
 }
 
-/// What the disk says, as a config.
+fn unreadable(node: &Node, error: String) -> Vec<Finding> {
+    vec![Finding::error(
+        Code::NODE_UNREADABLE,
+        node.path.to_string_lossy(),
+        "",
+        error,
+    )]
+}
+
+/// What the disk says, as a config, where it differs.
 fn as_found(
     node: &Node,
-    base: RenderedConfig,
+    base: &RenderedConfig,
     only: Option<&BTreeSet<PathBuf>>,
-) -> Result<RenderedConfig, Vec<Finding>> {
-    let unreadable = |error: String| {
-        vec![Finding::error(
-            Code::NODE_UNREADABLE,
-            node.path.to_string_lossy(),
-            "",
-            error,
-        )]
-    };
-    let expectation = drift::Expectation::of(&base);
-    let enablement =
-        OnDisk::read(&node.root).map_err(|error| unreadable(format!("the units cannot be read: {error}")))?;
-    let mut observed =
-        observe(&node.root, &expectation, &enablement).map_err(|error| unreadable(format!("{error:#}")))?;
+) -> Result<Option<RenderedConfig>, Vec<Finding>> {
+    let expectation = drift::Expectation::of(base);
+    let enablement = OnDisk::read(&node.root)
+        .map_err(|error| unreadable(node, format!("the units cannot be read: {error}")))?;
+    let mut observed = observe(&node.root, &expectation, &enablement)
+        .map_err(|error| unreadable(node, format!("{error:#}")))?;
     if let Some(only) = only {
         // What was not looked at is taken to be as it should.
         observed.paths.retain(|path, _| only.contains(Path::new(path)));

@@ -53,6 +53,11 @@ pub struct Facts<'a> {
     pub overrides: Option<&'a BTreeSet<StorageOverride>>,
     /// Whether steps carry diffs of contents, and how long.
     pub diffs: Option<Limits>,
+    /// The config that the current side is said to be, when that side is what a disk says. What is refused is what was asked for, not
+    /// what has drifted.
+    pub recorded: Option<&'a RenderedConfig>,
+    /// Users who are on the node, whose SSH keys can change besides those of core; see [`reconcile::check_on`].
+    pub users: Option<&'a BTreeSet<String>>,
 }
 
 /// A part of the config that differs, by the name the reference gives it; in the reference's order.
@@ -283,12 +288,14 @@ fn refusals(context: &Context<'_>) -> Vec<Finding> {
         facts,
         ..
     } = *context;
+    let current = facts.recorded.unwrap_or(current);
     if current.spec == desired.spec && current.ignition == desired.ignition {
         return Vec::new();
     }
-    let none = BTreeSet::new();
-    let overrides = facts.overrides.unwrap_or(&none);
-    reconcile::check(current, desired, overrides, facts.origins)
+    let (no_overrides, nobody) = (BTreeSet::new(), BTreeSet::new());
+    let overrides = facts.overrides.unwrap_or(&no_overrides);
+    let users = facts.users.unwrap_or(&nobody);
+    reconcile::check_on(users, current, desired, overrides, facts.origins)
         .err()
         .unwrap_or_default()
 }

@@ -113,7 +113,24 @@ pub fn check(
     overrides: &BTreeSet<StorageOverride>,
     provenance: Origins<'_>,
 ) -> Result<(), Vec<Finding>> {
-    let change = Change { old, new, provenance };
+    check_on(&BTreeSet::new(), old, new, overrides, provenance)
+}
+
+/// As [`check`], on a node that has `users`: their SSH keys can change, as those of core can. The reference manages core alone, so no
+/// cluster of its kind gets there.
+pub fn check_on(
+    users: &BTreeSet<String>,
+    old: &RenderedConfig,
+    new: &RenderedConfig,
+    overrides: &BTreeSet<StorageOverride>,
+    provenance: Origins<'_>,
+) -> Result<(), Vec<Finding>> {
+    let change = Change {
+        old,
+        new,
+        provenance,
+        users,
+    };
     let mut refusals = change.invalid();
     refusals.extend(users::refusals(&change));
     refusals.extend(change.ignition_arguments());
@@ -136,6 +153,8 @@ struct Change<'a> {
     old: &'a RenderedConfig,
     new: &'a RenderedConfig,
     provenance: Origins<'a>,
+    /// Users whose SSH keys can change, core not counted.
+    users: &'a BTreeSet<String>,
 }
 
 // === impl Change ===

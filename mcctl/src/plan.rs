@@ -107,6 +107,7 @@ impl Args {
             },
             overrides: Some(&rules.overrides),
             diffs: show_diff.then(Limits::default),
+            ..Facts::default()
         };
         let plan = machineconfig::plan(&old, &new, &rules.policy, &facts);
         terminal.print(&match output {

@@ -343,3 +343,47 @@ fn a_user_that_the_config_lets_go_is_locked_and_not_left_open() {
     assert!(shadow.contains("core:!$6$salt$hash:"), "{shadow}");
     assert!(!shadow.contains("core::"), "everybody could log in");
 }
+
+#[test]
+fn keys_of_every_user_on_the_node_are_written_and_mended() {
+    let root = Root::new();
+    std::fs::create_dir_all(root.path("/home/dev")).unwrap();
+    let passwd = root.read("/etc/passwd");
+    root.write(
+        "/etc/passwd",
+        format!("{passwd}dev:x:1001:1001::/home/dev:/bin/sh\n"),
+    );
+    begin(&root);
+    let users = |name: &str, users: serde_json::Value| {
+        config(
+            name,
+            json!({"ignition": {"version": "3.4.0"}, "passwd": {"users": users}}),
+        )
+    };
+    let core = json!({"name": "core", "sshAuthorizedKeys": ["ssh-ed25519 AAAAcore"]});
+    let dev = |key: &str| json!({"name": "dev", "sshAuthorizedKeys": [key]});
+    let path = "/home/dev/.ssh/authorized_keys.d/ignition";
+    for key in ["ssh-ed25519 AAAAone", "ssh-ed25519 AAAAtwo"] {
+        let report = root
+            .apply(&users("rendered-keys", json!([core, dev(key)])))
+            .unwrap();
+        assert_eq!(report.ending, Ending::Applied, "{report:?}");
+        assert_eq!(root.read(path), format!("{key}\n"));
+    }
+    // Somebody adds a key of his own to both.
+    let wanted = users("rendered-keys", json!([core, dev("ssh-ed25519 AAAAtwo")]));
+    for path in [path, "/home/core/.ssh/authorized_keys.d/ignition"] {
+        root.write(path, root.read(path) + "ssh-ed25519 AAAAevil\n");
+    }
+    let report = root.apply(&wanted).unwrap();
+    assert_eq!(report.ending, Ending::Applied, "{report:?}");
+    assert_eq!(root.read(path), "ssh-ed25519 AAAAtwo\n");
+    // More than keys is made at first boot only, and a user who is not there is nobody's.
+    for user in [
+        json!({"name": "dev", "sshAuthorizedKeys": ["ssh-ed25519 AAAAtwo"], "shell": "/bin/zsh"}),
+        json!({"name": "stranger", "sshAuthorizedKeys": ["ssh-ed25519 AAAAtwo"]}),
+    ] {
+        let report = root.apply(&users("rendered-more", json!([core, user]))).unwrap();
+        assert_eq!(report.ending, Ending::Refused, "{report:?}");
+    }
+}

@@ -22,6 +22,8 @@ const NO_FILE: &str = "# no regular file\n";
 /// as it is, byte for byte; so does what no node can mend (see [`DriftKind::can_be_mended`]), and directories and links, which no
 /// running node writes.
 ///
+/// `None` when nothing has drifted.
+///
 /// Contents that were not held, and modes and owners where a config has no word for them (units, SSH keys), become a text that
 /// differs from what the config demands.
 ///
@@ -29,10 +31,10 @@ const NO_FILE: &str = "# no regular file\n";
 /// Never: what is put into the config has the type of what was there.
 #[must_use]
 pub fn as_found(
-    mut config: RenderedConfig,
+    config: &RenderedConfig,
     expectation: &Expectation,
     observed: &Observed,
-) -> RenderedConfig {
+) -> Option<RenderedConfig> {
     let at_homes = expectation.at_homes(&observed.homes);
     let paths = expectation.paths.iter();
     let demands = paths.flat_map(|(path, demands)| demands.iter().map(move |demand| (path, demand)));
@@ -47,7 +49,7 @@ pub fn as_found(
                 seen,
                 drifts: &drifts,
             };
-            let draft = draft.get_or_insert_with(|| Draft::of(&config));
+            let draft = draft.get_or_insert_with(|| Draft::of(config));
             draft.replace(path, demand, &at);
         }
     }
@@ -55,16 +57,18 @@ pub fn as_found(
         let answer = observed.enablement.get(unit);
         let contrary = answer.filter(|answer| enabled(unit, wanted, answer).is_some());
         if let Some(answer) = contrary {
-            let draft = draft.get_or_insert_with(|| Draft::of(&config));
+            let draft = draft.get_or_insert_with(|| Draft::of(config));
             draft.enablement(unit, wanted.enabled, answer);
         }
     }
-    if let Some(value) = draft.and_then(Draft::finish) {
-        let parsed =
-            Config::from_value_unvalidated(&value).expect("texts and numbers took the place of such");
-        config.ignition = parsed.config;
-    }
-    config
+    let value = draft.and_then(Draft::finish)?;
+    let parsed = Config::from_value_unvalidated(&value).expect("texts and numbers took the place of such");
+    Some(RenderedConfig {
+        name: config.name.clone(),
+        spec: config.spec.clone(),
+        ignition: parsed.config,
+        provenance: config.provenance.clone(),
+    })
 }
 
 const FILES: &str = "/storage/files";

@@ -1,6 +1,6 @@
 //! The rule for users: only SSH keys and password hash of `core` can change on a node that runs already.
 
-use ignition::tree::Value;
+use ignition::tree::{Map, Value};
 
 use crate::provenance::Part;
 use crate::{Code, Finding};
@@ -11,6 +11,8 @@ use super::{Change, section};
 const CORE: &str = "core";
 /// Where the users are.
 const FIELD: &str = "spec.config.passwd.users";
+/// The fields of another user who is on the node that can change, with the one that names him.
+const KEYS: [&str; 2] = ["name", "sshAuthorizedKeys"];
 /// The fields of a user that can change, with the one that names it.
 const CHANGEABLE: [&str; 3] = ["name", "passwordHash", "sshAuthorizedKeys"];
 
@@ -26,8 +28,8 @@ pub(super) fn refusals(change: &Change<'_>) -> Vec<Finding> {
     }
     let mut refusals: Vec<Finding> = users
         .iter()
+        .filter(|user| name(user) != CORE && !only_keys(change, user))
         .map(name)
-        .filter(|name| *name != CORE)
         .map(|name| {
             let message = format!("the user {name:?} is not {CORE}");
             Finding::error(Code::CHANGED_USER, blamed(change, name), FIELD, message)
@@ -69,6 +71,12 @@ fn core_refusal(change: &Change<'_>, core: &Value) -> Option<Finding> {
         );
         Finding::error(Code::CHANGED_USER_FIELD, blamed(change, CORE), FIELD, message)
     })
+}
+
+/// Whether a config says nothing of a user who is on the node but his keys.
+fn only_keys(change: &Change<'_>, user: &Value) -> bool {
+    let mut fields = user.as_object().into_iter().flat_map(Map::keys);
+    change.users.contains(name(user)) && fields.all(|field| KEYS.contains(&field))
 }
 
 fn name(user: &Value) -> &str {
