@@ -7,6 +7,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crds::MachineConfig;
 use crds::machine_configuration::{
     NodeDisruptionPolicyAction, NodeDisruptionPolicyFile, NodeDisruptionPolicyUnit,
 };
@@ -55,6 +56,9 @@ pub struct Confirmation {
 pub struct Trial {
     /// The config on trial. The record means nothing while another one is on the node.
     pub config: String,
+    /// The beginning of its hash, which tells it from another of its name.
+    #[serde(default)]
+    pub digest: String,
     /// The config to go back to.
     pub before: String,
     /// Seconds that the checks have.
@@ -118,7 +122,12 @@ impl Confirmation {
     ///
     /// # Errors
     /// When there is nothing to go back to, or nobody to keep watch.
-    pub fn arm(&self, node: &Node, config: &str, policy: &Policy) -> Result<Option<Armed>, Finding> {
+    pub fn arm(
+        &self,
+        node: &Node,
+        config: &MachineConfig,
+        policy: &Policy,
+    ) -> Result<Option<Armed>, Finding> {
         let Some(within) = self.confirm_within else {
             return Ok(None);
         };
@@ -135,10 +144,11 @@ impl Confirmation {
         })?;
         let armed = Armed {
             recovered,
-            earlier: trial(&node.root),
+            earlier: trial(&node.root)?,
         };
         let trial = Trial {
-            config: config.to_owned(),
+            config: name_of(config),
+            digest: store::digest(config),
             before,
             within: within.as_secs().max(1),
             checks: self.check.clone(),
@@ -177,25 +187,49 @@ impl Armed {
 }
 
 /// The config that a trial of `config` would go back to.
-fn before(node: &Node, config: &str) -> Result<String, Finding> {
+fn before(node: &Node, config: &MachineConfig) -> Result<String, Finding> {
     let nothing =
         |object: &str, message: &str| Err(Finding::error(Code::NO_SUCH_CONFIG, object, "", message));
-    let current = store::current(&node.root)?.and_then(|config| config.metadata.name);
-    match current {
-        Some(current) if current == config => nothing(
-            &format!("MachineConfig/{config}"),
-            "is on the node already, so there is nothing to go back to",
-        ),
-        Some(current) if store::kept(&node.root, &current).is_ok() => Ok(current),
-        Some(_) | None => nothing("confirmation", "there is no config on this node to go back to"),
+    let Some(current) = store::current(&node.root)? else {
+        return nothing("confirmation", "there is no config on this node to go back to");
+    };
+    let name = name_of(config);
+    let before = name_of(&current);
+    if before != name {
+        return Ok(before);
     }
+    // What it will be kept as, which says whether it is the same.
+    store::namesake(&node.root, config).map_or_else(
+        || {
+            nothing(
+                &format!("MachineConfig/{name}"),
+                "is on the node already, so there is nothing to go back to",
+            )
+        },
+        Ok,
+    )
+}
+
+fn name_of(config: &MachineConfig) -> String {
+    config.metadata.name.clone().unwrap_or_default()
 }
 
 /// The trial on a node, if one is under way.
-#[must_use]
-pub fn trial(root: &Root) -> Option<Trial> {
-    let bytes = root.read(Path::new(TRIAL), MAX_BYTES).ok()??;
-    serde_json::from_slice(&bytes).ok()
+///
+/// # Errors
+/// A record that says nothing: what was to be confirmed is not known any more.
+pub fn trial(root: &Root) -> Result<Option<Trial>, Finding> {
+    let damaged = |reason: String| {
+        let message =
+            format!("does not say what is on trial ({reason}); confirm or roll back by hand, then remove it");
+        Finding::error(Code::RECORD_DAMAGED, TRIAL, "", message)
+    };
+    let bytes = root
+        .read(Path::new(TRIAL), MAX_BYTES)
+        .map_err(|error| damaged(error.to_string()))?;
+    bytes
+        .map(|bytes| serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string())))
+        .transpose()
 }
 
 /// How the last trial ended, if there was one.
@@ -214,7 +248,7 @@ pub fn wait(node: &Node, config: &str) -> Exit {
     };
     loop {
         // The verdict is written before the trial ends, so it must be looked for after it.
-        let goes_on = trial(&node.root).is_some_and(|trial| trial.config == config);
+        let goes_on = matches!(trial(&node.root), Ok(Some(trial)) if trial.config == config);
         let verdict = verdict(&node.root).filter(|verdict| verdict.config == config);
         match verdict {
             Some(verdict) if verdict.confirmed => {
@@ -228,20 +262,20 @@ pub fn wait(node: &Node, config: &str) -> Exit {
     }
 }
 
-/// Ends a trial of another config than `config`, which has come in its place.
+/// Ends a trial of another config than the one that is on the node now, in its place.
 ///
 /// # Errors
-/// When the record cannot be removed.
-pub fn supersede(root: &Root, config: &str) -> Result<(), Finding> {
-    match trial(root) {
-        Some(trial) if trial.config != config => store_failed(store::remove(root, TRIAL)),
+/// When the record cannot be read or removed.
+pub fn supersede(root: &Root) -> Result<(), Finding> {
+    match trial(root)? {
+        Some(trial) if !has(root, &trial)? => store_failed(store::remove(root, TRIAL)),
         Some(_) | None => Ok(()),
     }
 }
 
 /// Counts a boot, and says whether the config on trial has had too many.
 pub fn count_boot(node: &Node) -> Result<bool, Finding> {
-    let Some(trial) = trial(&node.root) else {
+    let Some(trial) = trial(&node.root)? else {
         return Ok(false);
     };
     if trial.boot_id == node.boot_id {
@@ -264,7 +298,7 @@ pub fn count_boot(node: &Node) -> Result<bool, Finding> {
 pub fn keep_watch(node: &Node) -> Result<(), Vec<Finding>> {
     let one = |finding| vec![finding];
     let mut begun: Option<Instant> = None;
-    while let Some(trial) = trial(&node.root) {
+    while let Some(trial) = trial(&node.root).map_err(one)? {
         if !is_effective(node, &trial).map_err(one)? {
             begun = None;
             thread::sleep(PAUSE);
@@ -293,7 +327,7 @@ fn is_effective(node: &Node, trial: &Trial) -> Result<bool, Finding> {
         };
         recover::recover(&node.root, &node.acts(), &node.machine_id)?;
     }
-    if !has(node, &trial.config)? {
+    if !has(&node.root, trial)? {
         end_futile(node)?;
         return Ok(false);
     }
@@ -323,14 +357,18 @@ fn stays(node: &Node, trial: &Trial) -> Result<bool, Finding> {
 
 /// Whether a trial is still the one under way, and its config on the node.
 fn goes_on(node: &Node, of: &Trial) -> Result<bool, Finding> {
-    let same = trial(&node.root).is_some_and(|trial| trial.config == of.config);
-    Ok(same && has(node, &of.config)?)
+    let same = trial(&node.root)?
+        .is_some_and(|trial| (trial.config, trial.digest) == (of.config.clone(), of.digest.clone()));
+    Ok(same && has(&node.root, of)?)
 }
 
-/// Whether `config` is the current one.
-fn has(node: &Node, config: &str) -> Result<bool, Finding> {
-    let current = store::current(&node.root)?.and_then(|config| config.metadata.name);
-    Ok(current.as_deref() == Some(config))
+/// Whether the config on trial is the current one.
+fn has(root: &Root, trial: &Trial) -> Result<bool, Finding> {
+    let Some(current) = store::current(root)? else {
+        return Ok(false);
+    };
+    let same = trial.digest.is_empty() || trial.digest == store::digest(&current);
+    Ok(same && name_of(&current) == trial.config)
 }
 
 /// Ends a trial whose change never came. Whoever arms one holds the lock until its change is made, so under the lock that is known.
@@ -338,8 +376,8 @@ fn end_futile(node: &Node) -> Result<(), Finding> {
     let Some(_lock) = lock(node)? else {
         return Ok(());
     };
-    match trial(&node.root) {
-        Some(trial) if !recover::is_due(&node.root) && !has(node, &trial.config)? => {
+    match trial(&node.root)? {
+        Some(trial) if !recover::is_due(&node.root) && !has(&node.root, &trial)? => {
             store_failed(store::remove(&node.root, TRIAL))
         }
         Some(_) | None => Ok(()),

@@ -118,7 +118,7 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
         told(node, prospect, outcome, changed)
     };
     if report.ending == Ending::Applied {
-        warnings.extend(end_trial(node, purpose, &report.config));
+        warnings.extend(end_trial(node, purpose));
     }
     report.warnings.extend(warnings);
     Ok(Report { recovered, ..report })
@@ -126,11 +126,11 @@ pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Rep
 
 /// Ends the trial of another config than the one that is on the node now. One that is not confirmed has its verdict written first, by
 /// who goes back.
-fn end_trial(node: &Node, purpose: Purpose, config: &str) -> Option<Finding> {
+fn end_trial(node: &Node, purpose: Purpose) -> Option<Finding> {
     match purpose {
         Purpose::NotConfirmed => None,
         Purpose::Apply | Purpose::Rollback => {
-            let failed = confirm::supersede(&node.root, config).err()?;
+            let failed = confirm::supersede(&node.root).err()?;
             Some(Finding::warning(
                 failed.code,
                 failed.object,

@@ -71,14 +71,32 @@ pub fn kept(root: &Root, name: &str) -> Result<MachineConfig, Finding> {
 
 /// Names of the configs that are kept, the newest first.
 pub fn names(root: &Root) -> io::Result<Vec<String>> {
-    let bytes = root.read(Path::new(ORDER), MAX_BYTES)?.unwrap_or_default();
-    Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    let bytes = root.read(Path::new(ORDER), MAX_BYTES)?;
+    Ok(bytes
+        .map(|bytes| decode(ORDER, &bytes))
+        .transpose()?
+        .unwrap_or_default())
+}
+
+/// Names of the configs that are kept, from their files: for when their order is lost.
+fn names_there(root: &Root) -> Vec<String> {
+    let entries = root.list(Path::new(CONFIGS)).unwrap_or_default();
+    let name = |entry: crate::host::root::Entry| {
+        let name = entry.name.to_str()?.strip_suffix(".json")?;
+        Some(name.to_owned())
+    };
+    entries.into_iter().filter_map(name).collect()
+}
+
+/// A record of ours. One that says nothing was not written by us: each comes whole or not at all.
+fn decode<T: serde::de::DeserializeOwned>(path: &str, bytes: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(bytes).map_err(|error| io::Error::other(format!("{path} is damaged: {error}")))
 }
 
 /// The reboot that is due, if one is.
 pub fn reboot_due(root: &Root) -> io::Result<Option<RebootDue>> {
     let bytes = root.read(Path::new(REBOOT), MAX_BYTES)?;
-    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    bytes.map(|bytes| decode(REBOOT, &bytes)).transpose()
 }
 
 /// What is written when `config` becomes the current one, and `before` was that so far. The one before is not written again: its
@@ -94,12 +112,15 @@ pub fn records(
     let name = config.metadata.name.clone().unwrap_or_default();
     let bytes = encode(config);
     let before = match before {
-        Some(before) if before == name => namesake(root, &name, &bytes),
+        Some(before) if before == name => namesake(root, config),
         other => other.map(str::to_owned),
     };
     let before = before.as_deref();
-    let mut order = names(root).unwrap_or_default();
-    order.retain(|kept| *kept != name && Some(kept.as_str()) != before);
+    let mut order = names(root).unwrap_or_else(|_| names_there(root));
+    // Going back to one of several of a name: as the current one it is not kept besides.
+    let itself = labelled(&name, &bytes);
+    let came_back = order.contains(&itself).then(|| itself.clone());
+    order.retain(|kept| *kept != name && Some(kept.as_str()) != before && *kept != itself);
     order.splice(
         0..0,
         [Some(name.as_str()), before]
@@ -112,6 +133,7 @@ pub fn records(
     let gone = dropped
         .iter()
         .chain([&name])
+        .chain(&came_back)
         .map(|name| Record::Gone { path: file(name) });
     let written = |path: &str, bytes| Record::Written {
         path: path.into(),
@@ -132,10 +154,22 @@ pub fn records(
     records
 }
 
-/// What to call the current config once another of its name is in its place; `None` when it is the same.
-fn namesake(root: &Root, name: &str, bytes: &[u8]) -> Option<String> {
+/// What to call the current config once `config`, of the same name, is in its place; `None` when it is the same.
+#[must_use]
+pub fn namesake(root: &Root, config: &MachineConfig) -> Option<String> {
     let current = root.read(Path::new(CURRENT), MAX_BYTES).ok().flatten()?;
-    (current != bytes).then(|| format!("{name}@{}", short_hash(&current)))
+    let name = config.metadata.name.as_deref().unwrap_or_default();
+    (current != encode(config)).then(|| labelled(name, &current))
+}
+
+fn labelled(name: &str, bytes: &[u8]) -> String {
+    format!("{name}@{}", short_hash(bytes))
+}
+
+/// The beginning of the hash of a config, as it is written down.
+#[must_use]
+pub fn digest(config: &MachineConfig) -> String {
+    short_hash(&encode(config))
 }
 
 fn short_hash(bytes: &[u8]) -> String {

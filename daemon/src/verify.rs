@@ -17,7 +17,7 @@ use crate::store;
 
 /// Hold the disk of a node against a config and tell every mismatch
 ///
-/// Compares files, units, drop-ins, enablement and SSH keys. Nothing is written, and nothing outside the root is read:
+/// Compares files, units, drop-ins, enablement and SSH keys. The config is not applied, and nothing outside the root is read:
 /// a symbolic link that leads out of it is reported and not followed. A change that was cut off is taken up first, as by every command.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {

@@ -125,6 +125,16 @@ fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
         Ok(node) => node,
         Err(finding) => return refused(unplaced([finding]), target.output),
     };
+    if matches!(mode, Mode::Apply { reboot: true, .. }) && !node.is_running() {
+        let message = "cannot be rebooted: this root is not that of the running system; leave --reboot out";
+        let finding = Finding::error(
+            Code::SYSTEMD_UNREACHABLE,
+            target.root.to_string_lossy(),
+            "",
+            message,
+        );
+        return refused(unplaced([finding]), target.output);
+    }
     let wanted = Wanted {
         config,
         policy: &policy,
@@ -201,7 +211,7 @@ fn change(
         .lock(&format!("apply {name}"))
         .map_err(|finding| vec![finding])?;
     let armed = confirmation
-        .arm(node, &name, wanted.policy)
+        .arm(node, &wanted.config, wanted.policy)
         .map_err(|finding| vec![finding])?;
     let done = converge(node, &lock, wanted);
     let changed = done.as_ref().is_ok_and(|report| report.ending == Ending::Applied);

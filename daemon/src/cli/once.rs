@@ -107,7 +107,8 @@ impl Start {
             Err(findings) => return apply::refused(findings, Form::Text),
         };
         let exit = apply::show(&report, Form::Text)?;
-        if exit == Exit::RebootDue && !skip_reboot {
+        // A root that does not run boots with it anyway.
+        if exit == Exit::RebootDue && !skip_reboot && node.is_running() {
             return Ok(match reboot::request(&node) {
                 Ok(()) => Exit::Done,
                 Err(finding) => refuse(unplaced([finding]), Exit::Failed),

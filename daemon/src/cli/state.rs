@@ -152,10 +152,23 @@ fn state(node: &Node) -> State {
         )),
     }
     journals.extend(Journal::history(&node.root).unwrap_or_default());
-    let due = store::reboot_due(&node.root)
-        .ok()
-        .flatten()
-        .filter(|due| due.boot_id == node.boot_id);
+    let (due, kept, trial) = records(node, &mut problems);
+    let at_work = holder(&node.root).map(|holder| holder.to_string());
+    let cut_off = journals
+        .first()
+        .filter(|journal| journal.phase() != Phase::Closed);
+    if let (Some(journal), None) = (cut_off, &at_work) {
+        let message = format!(
+            "the change to {} was cut off and is not taken up yet",
+            journal.begin.plan.to
+        );
+        problems.push(Finding::error(
+            Code::CUT_OFF,
+            crate::journal::JOURNAL,
+            "",
+            message,
+        ));
+    }
     problems.extend(
         due.as_ref()
             .and_then(|due| reboot::overdue(due, Timestamp::now())),
@@ -163,14 +176,34 @@ fn state(node: &Node) -> State {
     State {
         schema_version: crate::converge::SCHEMA_VERSION,
         current,
-        kept: store::names(&node.root).unwrap_or_default(),
+        kept,
         reboot_due: due,
-        trial: confirm::trial(&node.root),
+        trial,
         verdict: confirm::verdict(&node.root),
-        at_work: holder(&node.root).map(|holder| holder.to_string()),
+        at_work,
         transactions: journals.iter().take(LISTED).map(line).collect(),
         problems,
     }
+}
+
+/// What the records say of a reboot that is due, of configs that are kept, and of a trial. One that says nothing is a problem.
+fn records(node: &Node, problems: &mut Vec<Finding>) -> (Option<RebootDue>, Vec<String>, Option<Trial>) {
+    let damaged =
+        |path: &str, error: std::io::Error| Finding::error(Code::RECORD_DAMAGED, path, "", error.to_string());
+    let due = store::reboot_due(&node.root).unwrap_or_else(|error| {
+        problems.push(damaged(store::REBOOT, error));
+        None
+    });
+    let due = due.filter(|due| due.boot_id == node.boot_id);
+    let kept = store::names(&node.root).unwrap_or_else(|error| {
+        problems.push(damaged(store::CONFIGS, error));
+        Vec::new()
+    });
+    let trial = confirm::trial(&node.root).unwrap_or_else(|finding| {
+        problems.push(finding);
+        None
+    });
+    (due, kept, trial)
 }
 
 fn line(journal: &Journal) -> Line {
@@ -379,7 +412,7 @@ fn take_up(node: &Node, booting: bool) -> Result<(), Vec<Finding>> {
     drop(lock);
     if booting
         && confirm::count_boot(node).map_err(one)?
-        && let Some(trial) = confirm::trial(&node.root)
+        && let Some(trial) = confirm::trial(&node.root).map_err(one)?
     {
         confirm::go_back(
             node,

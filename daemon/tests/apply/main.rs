@@ -168,6 +168,20 @@ fn configs_of_one_name_are_told_apart_by_their_hash() {
         back[0] == "mine" && back[1].starts_with("mine@") && back[1] != names[1],
         "{back:?}"
     );
+    for text in ["three", "four"] {
+        root.apply(&files("mine", &[file("/etc/a", text)])).unwrap();
+    }
+    // Of three of one name all are there, whichever of them one goes back to.
+    let three = daemon::store::names(&root.node().root).unwrap();
+    let before = daemon::store::kept(&root.node().root, &three[1]).unwrap();
+    root.converge(&before, Purpose::Rollback).unwrap();
+    let after = daemon::store::names(&root.node().root).unwrap();
+    assert!(
+        after.len() == 3 && !after.contains(&three[1]) && after[2] == three[2],
+        "{three:?} {after:?}"
+    );
+    root.converge(&kept, Purpose::Apply).unwrap();
+    let back = daemon::store::names(&root.node().root).unwrap();
     // The same once more keeps nothing more.
     root.apply(&kept).unwrap();
     assert_eq!(daemon::store::names(&root.node().root).unwrap(), back);
@@ -260,9 +274,10 @@ fn a_change_takes_six_flushes_however_many_files_it_has() {
             .map(|number| file(&format!("/etc/many/{number}"), name))
             .collect();
         // As the command does, before it changes anything.
-        let armed = Confirmation::default().arm(&node, name, &machineconfig::Policy::default());
+        let wanted = files(name, &paths);
+        let armed = Confirmation::default().arm(&node, &wanted, &machineconfig::Policy::default());
         assert!(armed.unwrap().is_none());
-        let report = apply_to(&node, &files(name, &paths), Purpose::Apply).unwrap();
+        let report = apply_to(&node, &wanted, Purpose::Apply).unwrap();
         assert!(report.changed >= count, "{report:?}");
         assert_eq!(flushes.0.load(Ordering::Relaxed), 6, "{name}");
     }

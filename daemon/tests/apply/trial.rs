@@ -33,7 +33,7 @@ fn arm(root: &Root, config: &str) {
         "policy": {"files": [], "units": [], "sshkey": []},
     });
     root.write(TRIAL, record.to_string());
-    assert_eq!(trial(&root.node().root).unwrap().config, config);
+    assert_eq!(trial(&root.node().root).unwrap().unwrap().config, config);
 }
 
 fn is_on_trial(root: &Root) -> bool {
@@ -167,4 +167,71 @@ fn a_config_that_is_on_the_node_has_nothing_to_go_back_to() {
     );
     assert!(is_on_trial(&root), "the trial that was under way goes on");
     assert_eq!(root.tree(), before);
+}
+
+#[test]
+fn configs_of_one_name_are_told_apart_on_trial_too() {
+    let root = on_trial();
+    let current = daemon::store::current(&root.node().root).unwrap().unwrap();
+    let record = root.read(TRIAL);
+    let mut record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    record["digest"] = json!(daemon::store::digest(&current));
+    root.write(TRIAL, record.to_string());
+    root.write("/etc/a", "drifted");
+    let same = config(&root, "rendered-b", &one_file("/etc/a", "two"));
+    daemon(&root, &["apply", "--config", &same]);
+    assert!(is_on_trial(&root), "mending what drifted has ended it");
+    let namesake = config(&root, "rendered-b", &one_file("/etc/a", "another"));
+    daemon(&root, &["apply", "--config", &namesake]);
+    assert_eq!(root.read("/etc/a"), "another");
+    assert!(!is_on_trial(&root), "another config is on the node");
+}
+
+#[test]
+fn records_that_say_nothing_are_told_and_not_forgotten() {
+    for (path, command) in [
+        (TRIAL, &["recover", "--booting"][..]),
+        ("/var/lib/machine-config/reboot", &["apply", "--config", "SAME"]),
+        ("/var/lib/machine-config/configs/.order", &["rollback"]),
+    ] {
+        let root = on_trial();
+        root.write(path, "{");
+        let output = daemon(&root, &["status"]);
+        assert!(
+            code(&output) == 1
+                && all(&output).contains("MC7030")
+                && all(&output).contains(path.rsplit('/').next().unwrap()),
+            "{path}: {}",
+            all(&output)
+        );
+        let same = config(&root, "rendered-b", &one_file("/etc/a", "two"));
+        let command: Vec<_> = command
+            .iter()
+            .map(|word| if *word == "SAME" { same.as_str() } else { word })
+            .collect();
+        let output = daemon(&root, &command);
+        assert!(matches!(code(&output), 1 | 4), "{path}: {}", all(&output));
+        assert_eq!(root.read(path), "{", "it was forgotten");
+    }
+}
+
+#[test]
+fn an_order_of_kept_configs_that_is_lost_is_made_anew_by_the_next_change() {
+    let root = on_trial();
+    root.write("/var/lib/machine-config/configs/.order", "{");
+    let other = config(&root, "rendered-c", &one_file("/etc/a", "three"));
+    daemon(&root, &["apply", "--config", &other]);
+    assert_eq!(
+        daemon::store::names(&root.node().root).unwrap(),
+        ["rendered-c", "rendered-b", "rendered-a"]
+    );
+}
+
+#[test]
+fn a_reboot_of_a_root_that_does_not_run_is_refused_beforehand() {
+    let root = on_trial();
+    let other = config(&root, "rendered-c", &one_file("/etc/a", "three"));
+    let output = daemon(&root, &["apply", "--reboot", "--config", &other]);
+    assert_eq!(code(&output), 4, "{}", all(&output));
+    assert_eq!(root.read("/etc/a"), "two");
 }

@@ -334,6 +334,8 @@ codes! {
         "Run machine-config-daemon recover, or apply a config.";
     NOT_PROVISIONED = 7029: "Part of a config is made at first boot only, and is not on this node.",
         "Make it by hand, or provision the machine with the config.";
+    RECORD_DAMAGED = 7030: "A record of the state of the node says nothing, so what it was about is not known.",
+        "Look at the node by hand, then remove the record.";
     SYSTEMD_UNREACHABLE = 7101: "The systemd of a node cannot be reached.",
         "Run on a host with systemd, as root, and with the host's /run at hand when in a container.";
     SYSTEMD_REFUSED = 7102: "The systemd or logind of a node refused what was asked of it.",

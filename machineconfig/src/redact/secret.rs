@@ -59,13 +59,13 @@ const MARKS: &[&str] = &[
     "$2y$",
 ];
 
-/// Permission bits of group and others. A file that grants them nothing is not meant to be read by everybody.
-const NOT_OWNER: u32 = 0o077;
+/// Permission of others to read. A file that does not grant it is not meant to be read by everybody.
+const OTHERS_READ: u32 = 0o004;
 
-/// Whether contents must not be shown: the file is closed to group and others, is named as one, or holds what only secrets hold.
+/// Whether contents must not be shown: the file is closed to others, is named as one, or holds what only secrets hold.
 #[must_use]
 pub fn is_secret(path: &str, mode: u32, bytes: &[u8]) -> bool {
-    mode & NOT_OWNER == 0 || is_named_secret(path) || holds_secret(bytes)
+    mode & OTHERS_READ == 0 || is_named_secret(path) || holds_secret(bytes)
 }
 
 fn is_named_secret(path: &str) -> bool {
