@@ -61,9 +61,7 @@ pub fn conditions(before: &[Condition], stage: &Stage, now: Timestamp) -> Vec<Co
                 (
                     False,
                     "CordonedByOthers",
-                    texts(
-                        "The node was cordoned before its update, not by it, and stays so",
-                    ),
+                    texts("The node was cordoned before its update, not by it, and stays so"),
                 )
             };
             [
