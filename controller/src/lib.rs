@@ -10,6 +10,8 @@ mod context;
 mod defaults;
 mod drain;
 mod events;
+#[cfg(test)]
+mod fake;
 mod leader;
 mod log;
 mod metrics;
