@@ -26,9 +26,13 @@ pub(crate) fn is_missing(error: &Error) -> bool {
     code(error) == Some(NOT_FOUND)
 }
 
-/// Whether it is to be tried again later: for an eviction, that a budget does not allow it.
-pub(crate) fn is_for_later(error: &Error) -> bool {
-    code(error) == Some(TOO_MANY_REQUESTS)
+/// Whether a budget forbids an eviction; the same code without that cause means that the API server is busy.
+pub(crate) fn is_budget(error: &Error) -> bool {
+    let Error::Api(status) = error else {
+        return false;
+    };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    status.code == TOO_MANY_REQUESTS && causes.any(|cause| cause.reason == "DisruptionBudget")
 }
 
 /// Whether the request itself is refused, so that it makes no sense to send it again unchanged.

@@ -183,7 +183,9 @@ fn take<W: Resource, V>(
                     .cloned()
                     .collect()
             };
-            gone.iter().for_each(|name| tell(name, None));
+            for name in &gone {
+                tell(name, None);
+            }
             for (name, new) in std::mem::take(listed) {
                 tell(&name, Some(new));
             }

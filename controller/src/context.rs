@@ -116,8 +116,10 @@ impl Context {
 
     /// Notes what came of rendering a pool; the result is whether that is new.
     pub(crate) fn judge(&self, pool: &str, findings: Vec<Finding>) -> bool {
-        let before = self.shared().verdicts.insert(pool.to_owned(), findings.clone());
-        before.as_ref() != Some(&findings)
+        let mut shared = self.shared();
+        let is_known = shared.verdicts.get(pool) == Some(&findings);
+        shared.verdicts.insert(pool.to_owned(), findings);
+        !is_known
     }
 
     /// What came of rendering a pool: none when that is not known, empty when nothing refused it.

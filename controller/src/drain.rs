@@ -50,10 +50,10 @@ pub(crate) async fn reconcile(context: &Context, name: String) -> Result<Next> {
         Ok(step) => step,
         Err(finding) => {
             warn!(node = name, %finding, "A node asks for something unknown");
-            let note = finding.to_string();
+            let text = finding.to_string();
             context
                 .events
-                .warning(Teller::Node, &*node, "DrainRequestRefused", note);
+                .warning(Teller::Node, &*node, "DrainRequestRefused", text);
             return Ok(Next::Done);
         }
     };

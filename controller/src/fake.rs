@@ -78,21 +78,35 @@ pub(crate) fn context(
     )
 }
 
+/// The object as it may be after the write: without what was removed, and with what no object is without.
 fn echo(asked: &Asked) -> Value {
-    let mut body = asked.body.clone();
-    if !body.is_object() {
-        body = json!({});
+    if asked.method == "DELETE" {
+        return json!({"kind": "Status", "apiVersion": "v1", "status": "Success"});
     }
+    let mut body = asked.body.clone();
+    drop_nulls(&mut body);
     let path = asked.path.split('?').next().unwrap_or_default();
-    let name = path
-        .trim_end_matches("/status")
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
+    let mut steps = path.trim_end_matches("/status").rsplit('/');
+    let (name, kind) = (steps.next().unwrap_or_default(), steps.next().unwrap_or_default());
     if body["metadata"]["name"].is_null() {
         body["metadata"]["name"] = json!(name);
     }
+    if body["spec"].is_null() {
+        body["spec"] = match kind {
+            "machineconfignodes" => {
+                json!({"node": {"name": name}, "pool": {"name": "p"}, "configVersion": {"desired": "c"}})
+            }
+            _ => json!({}),
+        };
+    }
     body
+}
+
+fn drop_nulls(value: &mut Value) {
+    if let Value::Object(fields) = value {
+        fields.retain(|_, value| !value.is_null());
+        fields.values_mut().for_each(drop_nulls);
+    }
 }
 
 /// An answer that refuses.

@@ -117,6 +117,12 @@ impl Metrics {
             "1 while the pool's config is not on every node",
             pools.pending.clone(),
         );
+        drop(registry);
+        self.register_rest();
+    }
+
+    fn register_rest(&self) {
+        let mut registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register(
             "mcc_pool_alert",
             "1 for a master that a custom pool selects in vain",

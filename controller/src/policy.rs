@@ -103,6 +103,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the callers make it in place")]
     fn settings(policy: Value, status: Option<MachineConfigurationStatus>) -> MachineConfiguration {
         let mut settings: MachineConfiguration = serde_json::from_value(json!({
             "apiVersion": "operator.openshift.io/v1", "kind": "MachineConfiguration",

@@ -6,6 +6,7 @@ mod outcome;
 mod store;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use crds::MachineConfigPool;
@@ -15,7 +16,7 @@ use machineconfig::{Finding, Rendered};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::api::apply;
+use crate::api::{apply, is_conflict, is_missing};
 use crate::context::Context;
 use crate::events::Teller;
 use crate::queue::Next;
@@ -24,6 +25,8 @@ use crate::queue::Next;
 const MANAGER: &str = "machine-config-controller-render";
 /// What the states of this part are told under.
 const PART: &str = "render";
+/// How soon a pool is rendered again that has changed meanwhile: the change is on its way.
+const STALE: Duration = Duration::from_millis(50);
 /// API version of what a pool refers to.
 const API_VERSION: &str = "machineconfiguration.openshift.io/v1";
 
@@ -42,20 +45,25 @@ pub(crate) async fn reconcile(context: &Context, name: String) -> Result<Next> {
         context.judge(&name, Vec::new());
         return Ok(Next::Done);
     }
-    let written = match outcome::of(context, &pool)? {
+    let findings = match outcome::of(context, &pool)? {
         Ok(rendered) => match store::keep(context, &pool, &rendered).await? {
-            Ok(()) => point(context, &pool, &rendered).await.map(|()| Ok(())),
-            Err(finding) => Ok(Err(vec![finding])),
+            Ok(()) => {
+                if !point(context, &pool, &rendered).await? {
+                    return Ok(Next::After(STALE));
+                }
+                Vec::new()
+            }
+            Err(finding) => vec![finding],
         },
-        Err(findings) => Ok(Err(findings)),
-    }?;
-    tell(context, &pool, written.err().unwrap_or_default());
+        Err(findings) => findings,
+    };
+    tell(context, &pool, findings);
     store::clean(context, &name).await?;
     Ok(Next::Done)
 }
 
-/// Points a pool at its rendered config, if it is not yet.
-async fn point(context: &Context, pool: &Arc<MachineConfigPool>, rendered: &Rendered) -> Result<()> {
+/// Points a pool at its rendered config, if it is not yet. False when the pool has changed since it was rendered.
+async fn point(context: &Context, pool: &Arc<MachineConfigPool>, rendered: &Rendered) -> Result<bool> {
     let name = pool.metadata.name.as_deref().unwrap_or_default();
     context.point(name, &rendered.name);
     let is_overridden = rendered
@@ -63,11 +71,16 @@ async fn point(context: &Context, pool: &Arc<MachineConfigPool>, rendered: &Rend
         .contains_key(crds::annotations::OS_IMAGE_URL_OVERRIDDEN);
     context.health.metrics.overridden(name, is_overridden);
     let Some(fields) = fields(pool, rendered) else {
-        return Ok(());
+        return Ok(true);
     };
-    apply(&context.api::<MachineConfigPool>(), MANAGER, name, &fields)
-        .await
-        .with_context(|| format!("could not point MachineConfigPool/{name} at {}", rendered.name))?;
+    match apply(&context.api::<MachineConfigPool>(), MANAGER, name, &fields).await {
+        Ok(_) => {}
+        Err(error) if is_conflict(&error) || is_missing(&error) => return Ok(false),
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("could not point MachineConfigPool/{name} at {}", rendered.name));
+        }
+    }
     context.health.metrics.wrote("MachineConfigPool");
     context.health.metrics.did(PART, "Rendered", name);
     if pool.spec.configuration.name != rendered.name {
@@ -88,7 +101,7 @@ async fn point(context: &Context, pool: &Arc<MachineConfigPool>, rendered: &Rend
             warn!(pool = name, %warning, "A MachineConfig is doubtful");
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// What is to be said of a pool that is to have this rendered config; none when it says so already.
@@ -120,7 +133,7 @@ fn tell(context: &Context, pool: &Arc<MachineConfigPool>, findings: Vec<Finding>
     if !context.judge(name, findings) {
         return;
     }
-    context.queues.status.wake(name, std::time::Duration::ZERO);
+    context.queues.status.wake(name, Duration::ZERO);
     if texts.is_empty() {
         context.events.passed(&**pool, "RenderDegraded");
     } else {

@@ -44,8 +44,8 @@ pub(crate) async fn reconcile(context: &Context, name: String) -> Result<Next> {
     context.health.metrics.pool_alert(&name, place.ignored.is_some());
     match &place.refused {
         Some(finding) => {
-            let note = finding.to_string();
-            context.events.warning(Teller::Node, &*node, UNKNOWN_POOL, note);
+            let text = finding.to_string();
+            context.events.warning(Teller::Node, &*node, UNKNOWN_POOL, text);
         }
         None => context.events.passed(&*node, UNKNOWN_POOL),
     }

@@ -165,7 +165,7 @@ impl Asked {
 
 /// A client by that kubeconfig, else by what the environment says, as the reference's.
 async fn client(kubeconfig: Option<&std::path::Path>) -> Result<Client> {
-    let config = match kubeconfig {
+    let mut config = match kubeconfig {
         Some(path) => {
             let read = Kubeconfig::read_from(path)
                 .with_context(|| format!("could not read {} (--kubeconfig)", path.display()))?;
@@ -177,6 +177,9 @@ async fn client(kubeconfig: Option<&std::path::Path>) -> Result<Client> {
             .await
             .context("found no way to the API server: give --kubeconfig, or run in a pod")?,
     };
+    // What is refused is tried again by who asked, with what is true by then. Above all an eviction that a budget forbids is an answer,
+    // which nobody must wait for.
+    config.default_retry = false;
     Client::try_from(config).context("could not make a client of the API server")
 }
 

@@ -135,7 +135,7 @@ pub fn drained(node: &Node) -> Value {
         annotations::LAST_APPLIED_DRAIN.to_owned(),
         json!(said(node, annotations::DESIRED_DRAIN)),
     );
-    patch(node, annotations, None)
+    patch(node, &annotations, None)
 }
 
 fn cordon(node: &Node, before: Option<&Mark>, request: &str, now: Timestamp) -> Value {
@@ -147,7 +147,7 @@ fn cordon(node: &Node, before: Option<&Mark>, request: &str, now: Timestamp) -> 
     };
     let mut annotations = Map::new();
     annotations.insert(annotations::DRAIN.to_owned(), json!(text(&mark)));
-    patch(node, annotations, Some(json!({"unschedulable": true})))
+    patch(node, &annotations, Some(json!({"unschedulable": true})))
 }
 
 fn release(node: &Node, ours: bool) -> Value {
@@ -156,13 +156,13 @@ fn release(node: &Node, ours: bool) -> Value {
         annotations::LAST_APPLIED_DRAIN.to_owned(),
         json!(said(node, annotations::DESIRED_DRAIN)),
     );
-    if said(node, annotations::DRAIN) != "" {
+    if !said(node, annotations::DRAIN).is_empty() {
         annotations.insert(annotations::DRAIN.to_owned(), Value::Null);
     }
-    patch(node, annotations, ours.then(|| json!({"unschedulable": null})))
+    patch(node, &annotations, ours.then(|| json!({"unschedulable": null})))
 }
 
-fn patch(node: &Node, annotations: Map<String, Value>, spec: Option<Value>) -> Value {
+fn patch(node: &Node, annotations: &Map<String, Value>, spec: Option<Value>) -> Value {
     let mut patch =
         json!({"metadata": {"resourceVersion": node.metadata.resource_version, "annotations": annotations}});
     if let Some(spec) = spec {

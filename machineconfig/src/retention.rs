@@ -1,6 +1,6 @@
 //! Which rendered configs may go: those that nobody refers to, oldest first, except for the last few of each pool.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crds::{MachineConfigNode, MachineConfigPool, annotations};
 use jiff::Timestamp;
@@ -79,14 +79,12 @@ pub fn referenced<'a>(
 /// `referenced`. One whose age is not known stays.
 #[must_use]
 pub fn surplus<'a>(stored: &[Stored<'a>], referenced: &BTreeSet<String>, keep: usize) -> Vec<&'a str> {
-    let mut by_age: BTreeMap<(Timestamp, &str), ()> = BTreeMap::new();
-    for config in stored {
-        if let Some(created) = config.created {
-            by_age.insert((created, config.name), ());
-        }
-    }
+    let by_age: BTreeSet<_> = stored
+        .iter()
+        .filter_map(|config| Some((config.created?, config.name)))
+        .collect();
     let old = by_age.len().saturating_sub(keep);
-    let names = by_age.into_keys().take(old).map(|(_, name)| name);
+    let names = by_age.into_iter().take(old).map(|(_, name)| name);
     names.filter(|name| !referenced.contains(*name)).collect()
 }
 

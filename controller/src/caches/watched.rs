@@ -21,7 +21,7 @@ const RENDERED: &str = "rendered-";
 #[derive(Debug)]
 pub(crate) enum Stored {
     /// One that pools are rendered from.
-    Input(MachineConfig),
+    Input(Box<MachineConfig>),
     /// One that was rendered.
     Rendered(Rendered),
 }
@@ -72,7 +72,7 @@ impl Rendered {
 
 /// What is kept of a MachineConfig. One that cannot be read is kept as one that no pool can be rendered from: left out, it would be
 /// missing on the nodes without a word.
-pub(crate) fn stored(object: DeserializeGuard<MachineConfig>) -> Option<(String, Stored)> {
+pub(crate) fn stored(object: DeserializeGuard<MachineConfig>) -> (String, Stored) {
     let mut config = object.0.unwrap_or_else(|invalid| {
         let spec = MachineConfigSpec {
             config: Some(json!(format!("the object cannot be read: {}", invalid.error))),
@@ -85,8 +85,8 @@ pub(crate) fn stored(object: DeserializeGuard<MachineConfig>) -> Option<(String,
     config.metadata.managed_fields = None;
     let name = config.name_any();
     match owner(&config).filter(|_| name.starts_with(RENDERED)) {
-        Some(pool) => Some((name, Stored::Rendered(pack(config, pool)))),
-        None => Some((name, Stored::Input(config))),
+        Some(pool) => (name, Stored::Rendered(pack(config, pool))),
+        None => (name, Stored::Input(Box::new(config))),
     }
 }
 
@@ -162,6 +162,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the callers make it in place")]
     fn config(name: &str, spec: Value) -> MachineConfig {
         serde_json::from_value(json!({
             "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig",
@@ -172,7 +173,7 @@ mod tests {
 
     fn open(value: &Value) -> Stored {
         let guard: DeserializeGuard<MachineConfig> = serde_json::from_value(value.clone()).unwrap();
-        stored(guard).unwrap().1
+        stored(guard).1
     }
 
     #[test]

@@ -9,7 +9,7 @@ use kube::api::{EvictParams, ListParams};
 use machineconfig::drain::pods::{Cause, Fate, Hindrance, budgets_of, fate};
 use tracing::{debug, warn};
 
-use crate::api::{is_for_later, is_missing, said};
+use crate::api::{is_budget, is_missing, said};
 use crate::context::Context;
 
 /// Pods of one node that are asked at once: a node has some hundred, and each question costs the API server a look at budgets.
@@ -60,7 +60,7 @@ async fn ask(context: &Context, pod: Pod) -> Option<Hindrance> {
             metrics.evicted("gone");
             return None;
         }
-        Err(error) if is_for_later(&error) => {
+        Err(error) if is_budget(&error) => {
             metrics.evicted("blocked");
             Cause::Budget {
                 names: budgets(context, &pod, &namespace).await,

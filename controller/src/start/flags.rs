@@ -17,7 +17,6 @@ pub(super) const METRICS_PORT: u16 = 8797;
 /// Renders the MachineConfigs of every pool, rolls the result out to its nodes one after another, drains nodes that ask for it, and says how
 /// it stands. Of several replicas one works at a time.
 #[derive(Debug, clap::Args)]
-#[expect(clippy::doc_markdown, reason = "these comments are what --help prints")]
 pub(crate) struct Args {
     /// Kubeconfig of the cluster; unless given that of the environment or of the pod
     #[arg(long, value_name = "FILE")]

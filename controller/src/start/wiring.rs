@@ -51,7 +51,7 @@ fn watch(wiring: &Arc<Wiring>, parts: &mut JoinSet<()>) {
     parts.spawn(async move {
         let (context, open) = (&w.context, |node| plain(node, trim_node));
         feed(context.api::<Node>(), &context.caches.nodes, open, |change| {
-            w.node(&change)
+            w.node(&change);
         })
         .await;
     });
@@ -65,7 +65,8 @@ fn watch(wiring: &Arc<Wiring>, parts: &mut JoinSet<()>) {
     parts.spawn(async move {
         let context = &w.context;
         let api = context.api::<DeserializeGuard<MachineConfig>>();
-        feed(api, &context.caches.configs, stored, |change| w.config(&change)).await;
+        let open = |config| Some(stored(config));
+        feed(api, &context.caches.configs, open, |change| w.config(&change)).await;
     });
     let w = Arc::clone(wiring);
     parts.spawn(async move {
@@ -223,8 +224,12 @@ impl Wiring {
                 let nodes = caches.nodes.all();
                 let (touched, moved) = roster.place(nodes.iter().map(|node| &**node));
                 drop(roster);
-                touched.iter().for_each(|pool| self.pool_of_nodes(pool));
-                moved.iter().for_each(|node| queues.reports.wake(node, NOW));
+                for pool in &touched {
+                    self.pool_of_nodes(pool);
+                }
+                for node in &moved {
+                    queues.reports.wake(node, NOW);
+                }
             }
         }
         let said = |pool: &MachineConfigPool| {
@@ -239,7 +244,9 @@ impl Wiring {
             self.pool_of_nodes(name);
             let coupled = caches.roster().pools_of_control_plane();
             if coupled.contains(name) {
-                coupled.iter().for_each(|pool| queues.rollout.wake(pool, NOW));
+                for pool in &coupled {
+                    queues.rollout.wake(pool, NOW);
+                }
             }
         } else if old.map(|pool| &pool.status) != new.map(|pool| &pool.status) {
             queues.status.wake(name, NOW);
