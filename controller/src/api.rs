@@ -8,6 +8,8 @@ use serde_json::Value;
 const NOT_FOUND: u16 = 404;
 const CONFLICT: u16 = 409;
 const TOO_MANY_REQUESTS: u16 = 429;
+const UNAUTHORIZED: u16 = 401;
+const TIMEOUT: u16 = 408;
 
 fn code(error: &Error) -> Option<u16> {
     match error {
@@ -35,10 +37,11 @@ pub(crate) fn is_budget(error: &Error) -> bool {
     status.code == TOO_MANY_REQUESTS && causes.any(|cause| cause.reason == "DisruptionBudget")
 }
 
-/// Whether the request itself is refused, so that it makes no sense to send it again unchanged.
+/// Whether the request itself is refused, so that it makes no sense to send it again at once: people must be told.
 pub(crate) fn is_refused(error: &Error) -> bool {
     code(error).is_some_and(|code| {
-        (400..500).contains(&code) && ![NOT_FOUND, CONFLICT, TOO_MANY_REQUESTS, 401, 403, 408].contains(&code)
+        (400..500).contains(&code)
+            && ![NOT_FOUND, CONFLICT, TOO_MANY_REQUESTS, UNAUTHORIZED, TIMEOUT].contains(&code)
     })
 }
 

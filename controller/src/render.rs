@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 use crds::MachineConfigPool;
 use k8s_openapi::api::core::v1::ObjectReference;
 use machineconfig::finding::Severity;
-use machineconfig::{Finding, Rendered};
+use machineconfig::{Code, Finding, Rendered};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -27,6 +27,10 @@ const MANAGER: &str = "machine-config-controller-render";
 const PART: &str = "render";
 /// How soon a pool is rendered again that has changed meanwhile: the change is on its way.
 const STALE: Duration = Duration::from_millis(50);
+/// How soon a rendered config is offered again that the API server does not take: nobody tells of a policy or a permission that changes.
+const RETRY: Duration = Duration::from_secs(30);
+/// How often a pool is rendered without a cause: what nobody told of is found by it, such as a config that nobody refers to any more.
+const AGAIN: Duration = Duration::from_mins(10);
 /// API version of what a pool refers to.
 const API_VERSION: &str = "machineconfiguration.openshift.io/v1";
 
@@ -57,9 +61,15 @@ pub(crate) async fn reconcile(context: &Context, name: String) -> Result<Next> {
         },
         Err(findings) => findings,
     };
+    let by_server = |finding: &Finding| finding.code == Code::RENDERED_REFUSED;
+    let again = if findings.iter().any(by_server) {
+        RETRY
+    } else {
+        AGAIN
+    };
     tell(context, &pool, findings);
     store::clean(context, &name).await?;
-    Ok(Next::Done)
+    Ok(Next::After(again))
 }
 
 /// Points a pool at its rendered config, if it is not yet. False when the pool has changed since it was rendered.

@@ -53,6 +53,8 @@ pub(crate) async fn reconcile(context: &Context, name: String) -> Result<Next> {
     if let Some(config) = completed(pool.status.as_ref(), &new) {
         let note = format!("Every node has MachineConfig {config}");
         context.events.normal(Teller::Node, &*pool, "Completed", note);
+        // The config before may be one that nobody refers to any more.
+        context.queues.render.wake(&name, Duration::ZERO);
     }
     Ok(Next::Done)
 }

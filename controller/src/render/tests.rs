@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use crds::{ControllerConfig, ControllerConfigSpec, MachineConfig, annotations};
 use kube::core::DeserializeGuard;
-use machineconfig::Code;
 use serde_json::{Value, json};
 
 use super::*;
