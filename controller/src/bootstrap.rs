@@ -48,7 +48,7 @@ pub(crate) struct Common {
     templates: Option<PathBuf>,
     /// Release that the rendered configs are annotated with, when the ControllerConfig does not say
     #[arg(long, global = true, value_name = "VERSION")]
-    payload_version: Option<String>,
+    pub(crate) payload_version: Option<String>,
 }
 
 impl Args {

@@ -8,8 +8,8 @@ use clap::{Parser, Subcommand};
 use machineconfig::finding::Located;
 use machineconfig::style::Styles;
 
-use crate::bootstrap;
 use crate::version::VERSION;
+use crate::{bootstrap, start};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +20,12 @@ pub enum Exit {
     Failed = 1,
 }
 
-/// Renders MachineConfigs into one rendered config per pool.
+/// Renders MachineConfigs into one rendered config per pool, and rolls them out to the nodes.
 #[derive(Debug, Parser)]
 #[command(
     name = "machine-config-controller",
     version,
-    about = "Render MachineConfigs into one rendered config per pool",
+    about = "Render MachineConfigs into one rendered config per pool, and roll them out to the nodes",
     after_help = "Exit codes: 0 done, 1 error (wrong flags too).",
     max_term_width = 110,
     disable_help_subcommand = true
@@ -40,6 +40,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bootstrap(bootstrap::Args),
+    Start(Box<start::Args>),
     /// Print the version
     Version,
 }
@@ -60,6 +61,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let result = match command {
         Command::Bootstrap(args) => args.run(common),
+        Command::Start(args) => args.run(common),
         Command::Version => print(&format!("machine-config-controller {VERSION}\n")).map(|()| Exit::Done),
     };
     result.unwrap_or_else(|error| {

@@ -96,3 +96,9 @@ pub const RESERVATIONS: &str = "machine-config.io/reservations";
 /// Annotation on a node: the reservation by which its [`DESIRED_CONFIG`] was written last. Written by the
 /// controller.
 pub const RESERVED_BY: &str = "machine-config.io/reserved-by";
+/// Annotation on a node: the drain that the controller has begun, as JSON: which request, since when, and whether the cordon
+/// is the controller's own. Written by the controller.
+pub const DRAIN: &str = "machine-config.io/drain";
+/// Annotation on a pool: how long a drain of one of its nodes may take before it is reported as overdue, such as `30m` or
+/// `2h`. Written by people.
+pub const DRAIN_TIMEOUT: &str = "machine-config.io/drain-timeout";

@@ -1,5 +1,6 @@
 //! The rules of machine-config, as plain functions of values: no I/O, no clock, no client.
 
+pub mod drain;
 pub mod drift;
 pub mod finding;
 pub mod layout;
@@ -14,6 +15,7 @@ pub mod redact;
 pub mod registries;
 pub mod render;
 pub mod rendered;
+pub mod retention;
 pub mod rollout;
 pub mod style;
 pub mod wanted;

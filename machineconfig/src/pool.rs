@@ -19,6 +19,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelecto
 
 use crate::{Code, Finding};
 
+pub(crate) use account::named;
 pub use account::{Account, summary};
 pub use built_in::{BUILT_IN, built_in, is_built_in};
 pub use check::{check, limit};

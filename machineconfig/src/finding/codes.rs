@@ -352,6 +352,14 @@ codes! {
         "Once no node of the pool is being updated, remove its annotation machine-config.io/reservations.";
     POOL_SELECTS_EVERY_NODE = 8004: "A pool has an empty nodeSelector, which would select every node.",
         "Select nodes by label, such as matchLabels: {node-role.kubernetes.io/edge: \"\"}, or remove the nodeSelector.";
+    RENDERED_REFUSED = 8005: "The API server does not take a rendered config.",
+        "See the reason that it gives; most often a MachineConfig is too large, or an admission policy is in the way.";
+    DRAIN_REQUEST = 8006: "A node asks for something that is neither a drain nor an uncordon.",
+        "Restart machine-config-daemon on the node, or correct the annotation that is named.";
+    DRAIN_TIMEOUT = 8007: "The time that a pool gives a drain cannot be read.",
+        "Write a duration such as 30m or 2h, or remove the annotation.";
+    DRAIN_BLOCKED = 8008: "Pods of a node cannot be evicted, so its update waits.",
+        "Let the pods that are named go: give their workload more replicas, relax the PodDisruptionBudget, or delete them.";
 }
 
 impl Code {
