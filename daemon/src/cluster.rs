@@ -1,0 +1,2 @@
+mod handshake;
+mod state_machine;
