@@ -15,7 +15,7 @@ const UNCORDON: &str = "uncordon-";
 const SINGLE_REPLICA: &str = "SingleReplica";
 
 /// The annotations that count, by what they mean.
-const READ: [&str; 8] = [
+const READ: [&str; 9] = [
     keys::CURRENT_CONFIG,
     keys::DESIRED_CONFIG,
     keys::STATE,
@@ -24,6 +24,7 @@ const READ: [&str; 8] = [
     keys::LAST_APPLIED_DRAIN,
     keys::CONTROL_PLANE_TOPOLOGY,
     keys::LAST_SYNCED_CONTROLLER_CONFIG,
+    keys::POST_CONFIG_ACTION,
 ];
 
 /// What a node says, as it was seen last. Only annotations of the handshake are kept.
@@ -46,13 +47,8 @@ pub(crate) enum Drained {
 impl Handshake {
     /// Of a node's annotations.
     pub(crate) fn of(annotations: &BTreeMap<String, String>) -> Self {
-        let read = annotations
-            .iter()
-            .filter(|(key, _)| READ.contains(&key.as_str()));
-        Self(
-            read.map(|(key, value)| (key.clone(), value.clone()))
-                .collect(),
-        )
+        let read = annotations.iter().filter(|(key, _)| READ.contains(&key.as_str()));
+        Self(read.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     /// As it is kept on disk.
@@ -60,7 +56,8 @@ impl Handshake {
         &self.0
     }
 
-    fn said(&self, key: &str) -> &str {
+    /// The text of one of its annotations; empty when it has none.
+    pub(crate) fn said(&self, key: &str) -> &str {
         self.0.get(key).map_or("", String::as_str)
     }
 

@@ -43,8 +43,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) policy_known: bool,
     /// Whether somebody wants drift to be overwritten (MCO daemon 7.5).
     pub(crate) forced: bool,
-    /// Why certificates could not be written.
-    pub(crate) trust: Option<&'a str>,
+    /// Why the node cannot be called well although its disk is: certificates that cannot be written, a change that cannot be taken up.
+    pub(crate) fault: Option<&'a str>,
     /// Since when a drain is waited for.
     pub(crate) drain_since: Option<Timestamp>,
     /// When the node was last said to be degraded.
@@ -205,8 +205,8 @@ pub(crate) enum Cause {
     Update,
     /// The drain takes too long.
     Drain,
-    /// Certificates could not be written.
-    Certificates,
+    /// Something else: [`Observed::fault`].
+    Fault,
 }
 
 /// Where a node stands.
@@ -330,7 +330,8 @@ fn drain_wait(observed: &Observed<'_>) -> Next {
     if observed.now < until {
         return Next::Wait(Wait::Drain, Some(until));
     }
-    let reason = "failed to drain node: it is not drained after 1 hour; the controller says which pods block it";
+    let reason =
+        "failed to drain node: it is not drained after 1 hour; the controller says which pods block it";
     degraded(observed, State::Degraded, reason, Cause::Drain).unwrap_or(Next::Wait(Wait::Drain, None))
 }
 
@@ -365,21 +366,23 @@ fn judge(observed: &Observed<'_>, config: &str) -> Next {
     match observed.look {
         Look::NotYet => Next::Wait(Wait::Look, None),
         Look::Looked { config: of, .. } if of != config => Next::Wait(Wait::Look, None),
-        Look::Failed(reason) => degraded(observed, State::Degraded, reason, Cause::Drift)
-            .unwrap_or(Next::Wait(Wait::Look, None)),
+        Look::Failed(reason) => {
+            degraded(observed, State::Degraded, reason, Cause::Drift).unwrap_or(Next::Wait(Wait::Look, None))
+        }
         Look::Looked { drift: Some(_), .. } if observed.forced => update(observed, config),
         Look::Looked {
             drift: Some(drift), ..
-        } => degraded(observed, State::Degraded, drift, Cause::Drift)
-            .unwrap_or(Next::Wait(Wait::Drift, None)),
+        } => {
+            degraded(observed, State::Degraded, drift, Cause::Drift).unwrap_or(Next::Wait(Wait::Drift, None))
+        }
         Look::Looked { drift: None, .. } => settle(observed, config),
     }
 }
 
 /// That a node has its config, and that nothing differs.
 fn settle(observed: &Observed<'_>, config: &str) -> Next {
-    if let Some(reason) = observed.trust {
-        return degraded(observed, State::Degraded, reason, Cause::Certificates)
+    if let Some(reason) = observed.fault {
+        return degraded(observed, State::Degraded, reason, Cause::Fault)
             .unwrap_or(Next::Wait(Wait::Retry, None));
     }
     let handshake = observed.handshake;
@@ -403,11 +406,7 @@ fn degraded(observed: &Observed<'_>, state: State, reason: &str, cause: Cause) -
     let until = observed.said_at.map(|said| after(said, SPACING));
     Some(match until.filter(|until| observed.now < *until) {
         Some(until) => Next::Wait(Wait::Retry, Some(until)),
-        None => Next::Say(Say::Failing {
-            state,
-            reason,
-            cause,
-        }),
+        None => Next::Say(Say::Failing { state, reason, cause }),
     })
 }
 

@@ -42,7 +42,7 @@ struct Row {
     policy_known: bool,
     reachable: bool,
     forced: bool,
-    trust: Option<&'static str>,
+    fault: Option<&'static str>,
     drain_since: Option<i64>,
     said_at: Option<i64>,
     now: i64,
@@ -61,7 +61,7 @@ impl Row {
             policy_known: true,
             reachable: true,
             forced: false,
-            trust: None,
+            fault: None,
             drain_since: None,
             said_at: None,
             now: 1000,
@@ -83,7 +83,7 @@ impl Row {
             failure: self.failure.as_ref(),
             policy_known: self.policy_known,
             forced: self.forced,
-            trust: self.trust,
+            fault: self.fault,
             drain_since: self.drain_since.map(at),
             said_at: self.said_at.map(at),
             now: at(self.now),
@@ -136,32 +136,50 @@ fn the_way_of_an_update() {
         ("told", told(), Next::Fetch("b".into())),
         (
             "nothing is planned before the policy is known",
-            Row { policy_known: false, ..told() },
+            Row {
+                policy_known: false,
+                ..told()
+            },
             Next::Wait(Wait::Policy, None),
         ),
         (
             "fetched",
-            Row { target: Target::Fetched("b".into()), ..told() },
+            Row {
+                target: Target::Fetched("b".into()),
+                ..told()
+            },
             Next::Plan("b".into()),
         ),
         (
             "fetched, and another is wanted by now",
-            Row { target: Target::Fetched("c".into()), ..told() },
+            Row {
+                target: Target::Fetched("c".into()),
+                ..told()
+            },
             Next::Fetch("b".into()),
         ),
         (
             "no drain: says that it works",
-            Row { target: planned("b", false), ..told() },
+            Row {
+                target: planned("b", false),
+                ..told()
+            },
             working(false, true),
         ),
         (
             "no drain, and says it already",
-            Row { target: planned("b", false), ..Row::new(WORKING, "a") },
+            Row {
+                target: planned("b", false),
+                ..Row::new(WORKING, "a")
+            },
             Next::Apply("b".into()),
         ),
         (
             "a drain is asked for in the same breath",
-            Row { target: planned("b", true), ..told() },
+            Row {
+                target: planned("b", true),
+                ..told()
+            },
             working(true, true),
         ),
         (
@@ -189,7 +207,10 @@ fn the_way_of_an_update() {
         ),
         (
             "drained",
-            Row { target: planned("b", true), ..Row::new(DRAINED, "a") },
+            Row {
+                target: planned("b", true),
+                ..Row::new(DRAINED, "a")
+            },
             Next::Apply("b".into()),
         ),
         (
@@ -202,15 +223,26 @@ fn the_way_of_an_update() {
         ),
         (
             "the API server is away: what needs no answer goes on",
-            Row { target: planned("b", false), reachable: false, ..told() },
+            Row {
+                target: planned("b", false),
+                reachable: false,
+                ..told()
+            },
             Next::Apply("b".into()),
         ),
         (
             "on the disk, not compared yet",
-            Row { look: looked("a", None), ..Row::new(WORKING, "b") },
+            Row {
+                look: looked("a", None),
+                ..Row::new(WORKING, "b")
+            },
             Next::Wait(Wait::Look, None),
         ),
-        ("on the disk, and compared", Row::new(WORKING, "b"), done("b", false)),
+        (
+            "on the disk, and compared",
+            Row::new(WORKING, "b"),
+            done("b", false),
+        ),
         ("and the drain ends", Row::new(DRAINED, "b"), done("b", true)),
         (
             "the target is the config that the node has, while it was drained for another",
@@ -225,7 +257,10 @@ fn the_crash_matrix() {
     table(vec![
         (
             "before any write: the drain that was granted counts",
-            Row { target: planned("b", true), ..Row::new(DRAINED, "a") },
+            Row {
+                target: planned("b", true),
+                ..Row::new(DRAINED, "a")
+            },
             Next::Apply("b".into()),
         ),
         (
@@ -235,22 +270,34 @@ fn the_crash_matrix() {
         ),
         (
             "all is written, nobody has asked for the reboot: it is no update that is done",
-            Row { reboot: Some(due(None)), ..Row::new(DRAINED, "b") },
+            Row {
+                reboot: Some(due(None)),
+                ..Row::new(DRAINED, "b")
+            },
             Next::Reboot("b".into()),
         ),
         (
             "the same, and the node was never drained",
-            Row { reboot: Some(due(None)), ..Row::new(WORKING, "b") },
+            Row {
+                reboot: Some(due(None)),
+                ..Row::new(WORKING, "b")
+            },
             working(true, false),
         ),
         (
             "the reboot was asked for, and this process began before the machine went down",
-            Row { reboot: Some(due(Some(990))), ..Row::new(DRAINED, "b") },
+            Row {
+                reboot: Some(due(Some(990))),
+                ..Row::new(DRAINED, "b")
+            },
             Next::Wait(Wait::Reboot, Some(at(1290))),
         ),
         (
             "the reboot was asked for and never came",
-            Row { reboot: Some(due(Some(100))), ..Row::new(DRAINED, "b") },
+            Row {
+                reboot: Some(due(Some(100))),
+                ..Row::new(DRAINED, "b")
+            },
             Next::Reboot("b".into()),
         ),
         ("after the reboot", Row::new(DRAINED, "b"), done("b", true)),
@@ -290,7 +337,10 @@ fn the_first_start_and_a_takeover() {
         ("nothing is known", nothing(), Next::Wait(Wait::Assignment, None)),
         (
             "annotations are laid down",
-            Row { laid_down: true, ..nothing() },
+            Row {
+                laid_down: true,
+                ..nothing()
+            },
             Next::Say(Say::LaidDown(BTreeMap::new())),
         ),
         (
@@ -305,15 +355,25 @@ fn the_first_start_and_a_takeover() {
         ),
         (
             "laid down and said, not recorded yet",
-            Row { laid_down: true, ..Row::new(["a", "a", "Done", "", "", ""], "") },
+            Row {
+                laid_down: true,
+                ..Row::new(["a", "a", "Done", "", "", ""], "")
+            },
             Next::Fetch("a".into()),
         ),
         (
             "recorded",
-            Row { laid_down: true, ..Row::new(DONE, "a") },
+            Row {
+                laid_down: true,
+                ..Row::new(DONE, "a")
+            },
             Next::PutAway,
         ),
-        ("a node of the reference", Row::new(DONE, "a"), Next::Wait(Wait::Rest, None)),
+        (
+            "a node of the reference",
+            Row::new(DONE, "a"),
+            Next::Wait(Wait::Rest, None),
+        ),
         (
             "another one, that was updated once",
             Row::new(["a", "a", "Done", "", "uncordon-a", "uncordon-a"], "a"),
@@ -326,7 +386,10 @@ fn the_first_start_and_a_takeover() {
         ),
         (
             "nothing is judged before the look",
-            Row { look: Look::NotYet, ..Row::new(DONE, "a") },
+            Row {
+                look: Look::NotYet,
+                ..Row::new(DONE, "a")
+            },
             Next::Wait(Wait::Look, None),
         ),
     ]);
@@ -339,22 +402,34 @@ fn failures_are_told_once_retried_and_healed_by_another_target() {
     table(vec![
         (
             "told",
-            Row { failure: failed(Kind::Failed), ..Row::new(WORKING, "a") },
+            Row {
+                failure: failed(Kind::Failed),
+                ..Row::new(WORKING, "a")
+            },
             failing(State::Degraded, "no room", Cause::Update),
         ),
         (
             "a refusal",
-            Row { failure: failed(Kind::Refused), ..Row::new(TOLD, "a") },
+            Row {
+                failure: failed(Kind::Refused),
+                ..Row::new(TOLD, "a")
+            },
             failing(State::Unreconcilable, "no room", Cause::Update),
         ),
         (
             "somebody else is at work: nobody has to know",
-            Row { failure: failed(Kind::Busy), ..Row::new(WORKING, "a") },
+            Row {
+                failure: failed(Kind::Busy),
+                ..Row::new(WORKING, "a")
+            },
             Next::Wait(Wait::Retry, Some(at(1002))),
         ),
         (
             "told already, and not due yet",
-            Row { failure: failed(Kind::Failed), ..Row::new(degraded, "a") },
+            Row {
+                failure: failed(Kind::Failed),
+                ..Row::new(degraded, "a")
+            },
             Next::Wait(Wait::Retry, Some(at(1001))),
         ),
         (
@@ -415,42 +490,69 @@ fn drift_degrades_and_heals() {
     };
     let degraded = ["a", "a", "Degraded", "content mismatch", "", ""];
     table(vec![
-        ("drift", drifted(), failing(State::Degraded, "content mismatch", Cause::Drift)),
+        (
+            "drift",
+            drifted(),
+            failing(State::Degraded, "content mismatch", Cause::Drift),
+        ),
         (
             "soon after the last",
-            Row { said_at: Some(999), ..drifted() },
+            Row {
+                said_at: Some(999),
+                ..drifted()
+            },
             Next::Wait(Wait::Retry, Some(at(1004))),
         ),
         (
             "told",
-            Row { says: degraded, ..drifted() },
+            Row {
+                says: degraded,
+                ..drifted()
+            },
             Next::Wait(Wait::Drift, None),
         ),
         ("mended by hand", Row::new(degraded, "a"), done("a", false)),
         (
             "forced",
-            Row { says: degraded, forced: true, target: Target::Fetched("a".into()), ..drifted() },
+            Row {
+                says: degraded,
+                forced: true,
+                target: Target::Fetched("a".into()),
+                ..drifted()
+            },
             Next::Plan("a".into()),
         ),
         (
             "forced without drift",
-            Row { forced: true, ..Row::new(DONE, "a") },
+            Row {
+                forced: true,
+                ..Row::new(DONE, "a")
+            },
             Next::Wait(Wait::Rest, None),
         ),
         (
             "another target wins over drift",
-            Row { says: ["a", "b", "Degraded", "content mismatch", "", ""], ..drifted() },
+            Row {
+                says: ["a", "b", "Degraded", "content mismatch", "", ""],
+                ..drifted()
+            },
             Next::Fetch("b".into()),
         ),
         (
             "it cannot be told",
-            Row { look: Look::Failed("no inotify".into()), ..Row::new(DONE, "a") },
+            Row {
+                look: Look::Failed("no inotify".into()),
+                ..Row::new(DONE, "a")
+            },
             failing(State::Degraded, "no inotify", Cause::Drift),
         ),
         (
             "certificates",
-            Row { trust: Some("read-only"), ..Row::new(DONE, "a") },
-            failing(State::Degraded, "read-only", Cause::Certificates),
+            Row {
+                fault: Some("read-only"),
+                ..Row::new(DONE, "a")
+            },
+            failing(State::Degraded, "read-only", Cause::Fault),
         ),
     ]);
 }
@@ -523,7 +625,7 @@ impl Model {
             failure: None,
             policy_known: true,
             forced: false,
-            trust: None,
+            fault: None,
             drain_since: None,
             said_at: None,
             now: at(10),
@@ -584,7 +686,11 @@ impl Model {
     /// The machine starts anew.
     fn power(&mut self) {
         self.boot += 1;
-        self.runs = if self.disk.current.as_deref() == Some("b") { "b" } else { "a" };
+        self.runs = if self.disk.current.as_deref() == Some("b") {
+            "b"
+        } else {
+            "a"
+        };
         // The record is of another boot now.
         self.disk.reboot = None;
         self.memory = Memory::new();
@@ -615,7 +721,10 @@ fn an_update_that_is_cut_off_after_any_step_ends_as_one_that_is_not() {
         loop {
             let mut process = cut.clone();
             process.memory = Memory::new();
-            assert_eq!(process.ends(&format!("a process cut off after {steps}")).boot, boots);
+            assert_eq!(
+                process.ends(&format!("a process cut off after {steps}")).boot,
+                boots
+            );
             let mut power = cut.clone();
             let before = power.boot;
             power.power();
