@@ -242,6 +242,8 @@ fn clusters() -> Result<()> {
         "--workspace",
         "--test",
         "cluster",
+        "--test",
+        "daemon_start",
         "--",
         "--ignored",
         // Each has a control plane and nodes of its own.

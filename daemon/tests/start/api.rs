@@ -202,7 +202,10 @@ impl Api {
                 let path = single(path, query);
                 let items: Vec<Value> = state.objects.get(&path).cloned().into_iter().collect();
                 let version = state.version.to_string();
-                (200, json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}))
+                (
+                    200,
+                    json!({"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": version}, "items": items}),
+                )
             }
             "POST" => (201, body.clone()),
             "GET" | "PATCH" => {
@@ -210,8 +213,11 @@ impl Api {
                 let version = state.version + 1;
                 let Some(object) = state.objects.get_mut(path) else {
                     let message = format!("{path} not found");
-                    return (404, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
-                        "reason": "NotFound", "message": message}));
+                    return (
+                        404,
+                        json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404,
+                        "reason": "NotFound", "message": message}),
+                    );
                 };
                 if method == "PATCH" {
                     merge(object, body);
@@ -223,7 +229,10 @@ impl Api {
                 }
                 (200, object.clone())
             }
-            _ => (405, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 405})),
+            _ => (
+                405,
+                json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 405}),
+            ),
         }
     }
 
@@ -235,7 +244,9 @@ impl Api {
             stream,
             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
         )?;
-        let from = query.split('&').find_map(|part| part.strip_prefix("resourceVersion="));
+        let from = query
+            .split('&')
+            .find_map(|part| part.strip_prefix("resourceVersion="));
         let mut seen = from.unwrap_or("0").to_owned();
         let away = self.state().away;
         loop {
@@ -255,7 +266,10 @@ impl Api {
                     state = self.state.1.wait(state).unwrap();
                 }
             };
-            object["metadata"]["resourceVersion"].as_str().unwrap().clone_into(&mut seen);
+            object["metadata"]["resourceVersion"]
+                .as_str()
+                .unwrap()
+                .clone_into(&mut seen);
             writeln!(stream, "{}", json!({"type": "MODIFIED", "object": object}))?;
         }
     }

@@ -78,10 +78,16 @@ fn a_change_without_disruption_takes_few_requests_and_no_list() {
     daemon.wait_rest();
     assert_eq!(node.read("/etc/calm/a"), "two");
     let conditions = |api: &Api| api.get(MCN)["status"]["conditions"].clone();
-    api.wait("the MachineConfigNode", |api| conditions(api).to_string().contains("Node n Updated"));
+    api.wait("the MachineConfigNode", |api| {
+        conditions(api).to_string().contains("Node n Updated")
+    });
     let writes = &api.writes()[before..];
     assert!(writes.len() <= 5, "{writes:#?}");
-    assert_eq!(api.annotation("desiredDrain"), "uncordon-rendered-a", "nothing was drained");
+    assert_eq!(
+        api.annotation("desiredDrain"),
+        "uncordon-rendered-a",
+        "nothing was drained"
+    );
     assert_eq!(api.get(MCN)["status"]["configVersion"]["current"], "rendered-b");
     let asked = api.asked();
     let watches = asked.iter().filter(|asked| asked.path.contains("watch=true"));
@@ -90,7 +96,9 @@ fn a_change_without_disruption_takes_few_requests_and_no_list() {
         let list = asked.path.contains("limit=") || asked.path.contains("watch=");
         assert!(!list || asked.path.contains("metadata.name"), "a list: {asked:?}");
     }
-    let fetched = asked.iter().filter(|asked| asked.path.contains("/machineconfigs"));
+    let fetched = asked
+        .iter()
+        .filter(|asked| asked.path.contains("/machineconfigs"));
     assert_eq!(fetched.count(), 1, "{asked:#?}");
     daemon.terminate();
 }
@@ -103,19 +111,27 @@ fn a_node_of_the_reference_is_taken_over_without_a_write_to_it() {
     daemon.wait_rest();
     api.wait("the MachineConfigNode", |api| !api.writes().is_empty());
     let written: Vec<_> = api.writes().into_iter().map(|asked| asked.path).collect();
-    assert!(written.iter().all(|path| path.contains("machineconfignodes")), "{written:?}");
+    assert!(
+        written.iter().all(|path| path.contains("machineconfignodes")),
+        "{written:?}"
+    );
     daemon.terminate();
     assert_eq!(node.tree(), before);
 }
 
 #[test]
 fn a_drain_is_asked_for_once_and_waited_for() {
-    let (node, api) = begin(&config("rendered-b", &[("/etc/calm/a", "one"), ("/etc/b", "two")]));
+    let (node, api) = begin(&config(
+        "rendered-b",
+        &[("/etc/calm/a", "one"), ("/etc/b", "two")],
+    ));
     let mut daemon = Daemon::start(&node, &api);
     daemon.wait_rest();
     let before = api.writes().len();
     api.annotate("desiredConfig", "rendered-b");
-    api.wait("the request for a drain", |api| api.annotation("desiredDrain") == "drain-rendered-b");
+    api.wait("the request for a drain", |api| {
+        api.annotation("desiredDrain") == "drain-rendered-b"
+    });
     assert_eq!(api.annotation("state"), "Working");
     daemon.wait_line("\"wait\":\"Drain\"");
     assert!(!node.at("/etc/b").exists(), "written before the node was drained");
@@ -130,7 +146,11 @@ fn a_drain_is_asked_for_once_and_waited_for() {
     reason(&api, "Degraded", "MC7101");
     assert_eq!(node.read("/etc/b"), "two");
     assert_eq!(api.annotation("currentConfig"), "rendered-a");
-    assert!(daemon.metrics().contains("mcd_reboots_failed_total 1"), "{}", daemon.metrics());
+    assert!(
+        daemon.metrics().contains("mcd_reboots_failed_total 1"),
+        "{}",
+        daemon.metrics()
+    );
     daemon.terminate();
 }
 
@@ -141,9 +161,15 @@ fn drift_degrades_with_its_diff_and_heals_by_hand_and_by_force() {
     daemon.wait_rest();
     node.write("/etc/calm/a", "somebody else's");
     reason(&api, "Degraded", "content mismatch for file \"/etc/calm/a\"\n@@");
-    assert!(api.annotation("reason").contains("+somebody else's"), "{}", api.annotation("reason"));
+    assert!(
+        api.annotation("reason").contains("+somebody else's"),
+        "{}",
+        api.annotation("reason")
+    );
     api.wait("the event", |api| {
-        api.writes().iter().any(|asked| asked.body["reason"] == "ConfigDriftDetected")
+        api.writes()
+            .iter()
+            .any(|asked| asked.body["reason"] == "ConfigDriftDetected")
     });
     assert!(!daemon.metrics().contains("mcd_config_drift 0"));
     node.write("/etc/calm/a", "one");
@@ -170,7 +196,11 @@ fn a_refused_config_is_told_and_another_target_heals() {
     api.annotate("desiredConfig", "rendered-b");
     reason(&api, "Unreconcilable", "MC20");
     api.annotate("desiredConfig", "rendered-missing");
-    reason(&api, "Degraded", "MachineConfig/rendered-missing cannot be fetched");
+    reason(
+        &api,
+        "Degraded",
+        "MachineConfig/rendered-missing cannot be fetched",
+    );
     api.annotate("desiredConfig", "rendered-c");
     done(&api, "rendered-c");
     assert_eq!(node.read("/etc/calm/a"), "three");
@@ -190,12 +220,21 @@ fn a_first_start_says_what_was_laid_down_and_records_it() {
         "machineconfiguration.openshift.io/desiredConfig": "rendered-a",
         "machineconfiguration.openshift.io/state": "Done",
     });
-    node.write("/etc/machine-config-daemon/node-annotations.json", &annotations.to_string());
-    api.put(NODE, json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "uid": "u", "annotations": {}}}));
+    node.write(
+        "/etc/machine-config-daemon/node-annotations.json",
+        &annotations.to_string(),
+    );
+    api.put(
+        NODE,
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "uid": "u", "annotations": {}}}),
+    );
     let mut daemon = Daemon::start(&node, &api);
     done(&api, "rendered-a");
     daemon.wait_rest();
-    assert!(node.at("/etc/machine-config-daemon/node-annotation.json.bak").exists());
+    assert!(
+        node.at("/etc/machine-config-daemon/node-annotation.json.bak")
+            .exists()
+    );
     let current: Value = serde_json::from_str(&node.read(&format!("/{}", node::CURRENT))).unwrap();
     assert_eq!(current["metadata"]["name"], "rendered-a");
     daemon.terminate();
@@ -208,7 +247,9 @@ fn certificates_flow_while_an_update_waits_for_its_drain() {
     let mut daemon = Daemon::start(&node, &api);
     daemon.wait_rest();
     api.annotate("desiredConfig", "rendered-b");
-    api.wait("the request for a drain", |api| api.annotation("desiredDrain") == "drain-rendered-b");
+    api.wait("the request for a drain", |api| {
+        api.annotation("desiredDrain") == "drain-rendered-b"
+    });
     api.put(
         CONTROLLER_CONFIG,
         json!({

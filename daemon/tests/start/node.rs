@@ -130,7 +130,11 @@ impl Daemon {
             "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         });
         node.write("/var/lib/kubelet/kubeconfig", &kubeconfig.to_string());
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let mut child = Command::new(env!("CARGO_BIN_EXE_machine-config-daemon"))
             .arg("start")
             .arg("--root-mount")
@@ -172,8 +176,17 @@ impl Daemon {
                 self.heard += found + 1;
                 return;
             }
-            assert_eq!(self.child.try_wait().unwrap(), None, "the daemon ended:\n{}", self.log());
-            assert!(Instant::now() < end, "waited for {part}, in vain:\n{}", self.log());
+            assert_eq!(
+                self.child.try_wait().unwrap(),
+                None,
+                "the daemon ended:\n{}",
+                self.log()
+            );
+            assert!(
+                Instant::now() < end,
+                "waited for {part}, in vain:\n{}",
+                self.log()
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
