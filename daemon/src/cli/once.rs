@@ -39,7 +39,7 @@ pub(crate) struct Start {
     #[arg(long, value_name = "DIR", default_value = "/rootfs")]
     root_mount: PathBuf,
     /// With --once-from: leave a reboot that the plan needs to somebody else
-    #[arg(long, requires = "once_from")]
+    #[arg(long)]
     skip_reboot: bool,
     #[command(flatten)]
     flags: Flags,

@@ -51,20 +51,17 @@ impl Clients {
         let made_of = serde_json::to_vec(&kubeconfig)?;
         let server = server(&kubeconfig).map(str::to_owned);
         let kubelet = client(config(kubeconfig).await?)?;
-        let own = match &sources.own {
-            Some(path) => {
-                let kubeconfig =
-                    Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?;
-                Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
+        let own = if let Some(path) = &sources.own {
+            let kubeconfig =
+                Kubeconfig::read_from(path).with_context(|| format!("cannot use {}", path.display()))?;
+            Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?
+        } else {
+            let mut config = Config::incluster_env()
+                .context("there is no credential of a pod; name one with --kubeconfig")?;
+            if let Some(server) = bootstrap_server(root).or(server) {
+                config.cluster_url = server.parse()?;
             }
-            None => {
-                let mut config = Config::incluster_env()
-                    .context("there is no credential of a pod; name one with --kubeconfig")?;
-                if let Some(server) = bootstrap_server(root).or(server) {
-                    config.cluster_url = server.parse()?;
-                }
-                config
-            }
+            config
         };
         Ok(Self {
             kubelet,
@@ -99,17 +96,15 @@ fn client(config: Config) -> Result<Client> {
 
 /// The kubelet's credential, with all that it names put into it.
 fn kubelet(root: &Root, sources: &Sources) -> Result<Value> {
-    let path = match &sources.kubelet {
-        Some(path) => path.as_path(),
-        None => {
-            let there = KUBELET.map(Path::new).into_iter();
-            let there = there
-                .into_iter()
-                .find(|path| root.is_there(path).unwrap_or(false));
-            there
-                .with_context(|| format!("the kubelet has no credential yet, at {}", KUBELET.join(" or ")))?
-        }
+    let there = || {
+        KUBELET
+            .map(Path::new)
+            .into_iter()
+            .find(|path| root.is_there(path).unwrap_or(false))
     };
+    let path = sources.kubelet.as_deref().or_else(there);
+    let path =
+        path.with_context(|| format!("the kubelet has no credential yet, at {}", KUBELET.join(" or ")))?;
     let mut value = yaml(root, path)?;
     embed(
         root,

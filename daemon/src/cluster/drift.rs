@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub(crate) fn watch(root: &Path) -> std::io::Result<watch::Receiver<Look>> {
     Ok(look)
 }
 
-fn turn(root: &PathBuf, told: &watch::Sender<Look>) -> anyhow::Result<()> {
+fn turn(root: &Path, told: &watch::Sender<Look>) -> anyhow::Result<()> {
     let options = Options {
         config: Config::OfNode,
         policy: DriftPolicy::default(),

@@ -258,6 +258,9 @@ impl Memory {
     pub(crate) fn take(&mut self, answer: Answer, now: Timestamp) -> Follow {
         let Answer { outcome, disk, kept } = answer;
         self.kept = kept;
+        // That is done beside everything else.
+        self.busy &= matches!(&outcome, Outcome::Remembered);
+        let follow = self.end(outcome, now);
         match disk {
             Ok(disk) => self.disk = Some(disk),
             Err(error) => {
@@ -265,14 +268,12 @@ impl Memory {
                 self.unrecovered = Some(fault(error, now));
             }
         }
-        // That is done beside everything else.
-        self.busy &= matches!(&outcome, Outcome::Remembered);
-        self.end(outcome, now)
+        follow
     }
 
     fn end(&mut self, outcome: Outcome, now: Timestamp) -> Follow {
         match outcome {
-            Outcome::Looked | Outcome::Remembered => {}
+            Outcome::Looked | Outcome::Remembered | Outcome::PutAway(Ok(())) => {}
             Outcome::Recovered(Ok(recovered)) => {
                 self.unrecovered = None;
                 if let Some(what) = recovered {
@@ -283,7 +284,6 @@ impl Memory {
                 tracing::warn!(reason = %problem.reason, "What was cut off cannot be taken up");
                 self.unrecovered = Some(fault(problem.reason, now));
             }
-            Outcome::PutAway(Ok(())) => {}
             Outcome::Kept(config, Ok(())) => self.fetched(config),
             Outcome::Planned(config, Ok(planned)) => self.plan(config, planned),
             Outcome::Applied(config, Ok(applied)) => {

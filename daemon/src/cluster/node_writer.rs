@@ -115,11 +115,11 @@ impl NodeWriter {
     }
 
     /// Reports that something is wrong, as a warning about the node.
-    pub(crate) async fn warn(&self, uid: Option<String>, reason: &str, note: &str) -> kube::Result<()> {
+    pub(crate) async fn warn(&self, uid: Option<String>, reason: &str, text: &str) -> kube::Result<()> {
         let event = Event {
             type_: EventType::Warning,
             reason: reason.to_owned(),
-            note: Some(cut(note, NOTE).to_owned()),
+            note: Some(cut(text, NOTE).to_owned()),
             action: reason.to_owned(),
             secondary: None,
         };

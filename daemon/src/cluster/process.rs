@@ -1,5 +1,7 @@
 //! The process around the state machine: watches, a worker, a monitor, and one loop that has done what comes next.
 
+mod talk;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use crds::annotations as keys;
-use http::Request;
 use jiff::Timestamp;
 use machineconfig::pool::State;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,31 +21,25 @@ use tokio::time::timeout;
 use super::clients::{Clients, Sources};
 use super::memory::{Follow, Memory};
 use super::metrics::Metrics;
-use super::node_writer::{NodeWriter, annotations};
+use super::node_writer::NodeWriter;
 use super::progress::{Progress, Stage};
-use super::state_machine::{Cause, Kind, Look, Next, Say, Wait, after, back_off};
-use super::watches::{SeenNode, Watches};
-use super::worker::{Answer, Job, Problem, Worker};
+use super::state_machine::{Look, Next, Wait, after, back_off};
+use super::watches::Watches;
+use super::worker::{Answer, Job, Worker};
 use super::{disk, drift, kubelet, listener, watches};
 use crate::host::Root;
 use crate::host::os::release::Release;
 
 /// How often the loop looks around although nothing happened.
 const TICK: Duration = Duration::from_secs(30);
-/// The same while the disk differs: that somebody wants it overwritten gives no notice.
-const WHILE_DRIFTED: Duration = Duration::from_secs(2);
+/// The same while the disk differs, since that somebody wants it overwritten gives no notice; and while the API server is waited for.
+const HURRY: Duration = Duration::from_secs(2);
 /// How long the loop may take for one turn before it counts as hanging. One turn has a few requests at most.
 const HANGS: Duration = Duration::from_mins(3);
-/// How long one request may take.
-const REQUEST: Duration = Duration::from_secs(15);
-/// How long it may take to fetch a config: up to a few megabytes, from a server that is busy.
-const FETCH: Duration = Duration::from_mins(1);
 /// How long the API server is waited for at the beginning before the node goes by what it said last.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it is looked whether the kubelet has another certificate.
 const CREDENTIALS: Duration = Duration::from_mins(1);
-/// How soon a MachineConfigNode is written again when that failed; the controller makes it in its own time.
-const TELL_AGAIN: Duration = Duration::from_mins(1);
 /// How long a change under way may take to its end, once the process is asked to end: less than the pod is given (MCO daemon 11.7).
 const GRACE: Duration = Duration::from_mins(9);
 
@@ -198,9 +193,10 @@ impl Process {
                 self.memory.take(answer, Timestamp::now());
             }
         });
-        match ended.await {
-            Ok(()) => tracing::info!("The change has ended"),
-            Err(_) => tracing::warn!("The change takes too long; it is taken up at the next start"),
+        if ended.await.is_ok() {
+            tracing::info!("The change has ended");
+        } else {
+            tracing::warn!("The change takes too long; it is taken up at the next start");
         }
     }
 
@@ -209,11 +205,8 @@ impl Process {
         loop {
             self.pulse.beat();
             let until = self.advance().await;
-            let tick = if self.memory.is_drifted() {
-                WHILE_DRIFTED
-            } else {
-                TICK
-            };
+            let hurry = self.memory.is_drifted() || self.memory.seen.is_none();
+            let tick = if hurry { HURRY } else { TICK };
             let pause = until.map_or(tick, |until| {
                 let left = until.duration_since(Timestamp::now());
                 Duration::try_from(left).unwrap_or_default().min(tick)
@@ -226,7 +219,7 @@ impl Process {
                 }
                 _ = self.watches.node.changed() => self.see(),
                 _ = self.watches.policy.changed() => {
-                    self.memory.policy = self.watches.policy.borrow_and_update().clone();
+                    self.memory.policy.clone_from(&self.watches.policy.borrow_and_update());
                     self.remember();
                 }
                 _ = self.watches.trust.changed() => {}
@@ -329,8 +322,15 @@ impl Process {
         if self.memory.wants_recovery(now) {
             self.give(Job::Recover);
         }
-        let trust = self.watches.trust.borrow_and_update().clone();
-        if let Some(trust) = trust.filter(|trust| !self.memory.busy && self.memory.wants(trust, now)) {
+        if self.memory.busy {
+            return;
+        }
+        let wanted = {
+            let trust = self.watches.trust.borrow_and_update();
+            let trust = trust.as_ref().filter(|trust| self.memory.wants(trust, now));
+            trust.cloned()
+        };
+        if let Some(trust) = wanted {
             self.give(Job::Trust(Box::new(trust)));
         }
     }
@@ -380,7 +380,7 @@ impl Process {
         tracing::info!(?wait, "Waiting");
         if let Some(node) = self.memory.node() {
             let state = node.handshake.state();
-            self.set_state(state, &node.handshake.reason().to_owned());
+            self.set_state(state, node.handshake.reason());
         }
         if first && wait == Wait::Rest {
             self.tell(Stage::AtRest).await;
@@ -391,174 +391,6 @@ impl Process {
         let now = Timestamp::now().as_second();
         let reason = if state.is_degraded() { reason } else { "" };
         self.metrics.set_state(state.as_str(), reason, now);
-    }
-
-    // === what is said ===
-
-    async fn say(&mut self, say: Say) {
-        let before = self
-            .memory
-            .node()
-            .map(|node| node.handshake.clone())
-            .unwrap_or_default();
-        if let Say::Working { drain: true, .. } = &say {
-            // What tests of the reference wait for (MCO daemon 14).
-            tracing::info!("requesting cordon and drain via annotation to controller");
-        }
-        if !self.annotate(&annotations(&say, &before)).await {
-            return;
-        }
-        self.waited = Some(Wait::Look);
-        let now = Timestamp::now();
-        match say {
-            Say::LaidDown(_) | Say::Adopted(_) => {}
-            Say::Working { config, afresh, .. } => {
-                self.set_state(State::Working, "");
-                if afresh {
-                    let takes = self.memory.takes();
-                    tracing::info!(%config, %takes, "Update begins");
-                    self.tell(Stage::Prepared(format!("Update to {config}: {takes}")))
-                        .await;
-                }
-            }
-            Say::Failing { state, reason, cause } => {
-                self.memory.said_failing(now);
-                self.set_state(state, &reason);
-                self.metrics.set_update("", &reason, now.as_second());
-                self.warn(state, &reason, cause);
-                let refused = state == State::Unreconcilable;
-                self.tell(Stage::Failing { reason, refused }).await;
-            }
-            Say::Done { config, .. } => {
-                let is_new = before.current() != config;
-                tracing::info!(%config, update = is_new, "The node has the config that it is to have");
-                self.memory.said_done();
-                self.set_state(State::Done, "");
-                self.metrics.set_update(&config, "", now.as_second());
-                let acted = std::mem::take(&mut self.memory.acted);
-                self.tell(if is_new { Stage::Done(acted) } else { Stage::AtRest })
-                    .await;
-            }
-        }
-    }
-
-    /// Sets annotations of the node. True when that is done.
-    async fn annotate(&mut self, annotations: &BTreeMap<String, String>) -> bool {
-        if annotations.is_empty() {
-            return true;
-        }
-        let Some(hands) = &self.hands else {
-            self.memory.not_heard(Timestamp::now());
-            return false;
-        };
-        let error = match timeout(REQUEST, hands.node.annotate(annotations)).await {
-            Ok(Ok(node)) => {
-                self.memory.heard(SeenNode::of(&node));
-                self.remember();
-                return true;
-            }
-            Ok(Err(error)) => crate::apply::chain(&error),
-            Err(_) => "the API server did not answer in time".to_owned(),
-        };
-        tracing::warn!(%error, "The node object cannot be written");
-        self.memory.not_heard(Timestamp::now());
-        false
-    }
-
-    fn warn(&self, state: State, reason: &str, cause: Cause) {
-        let Some(hands) = &self.hands else { return };
-        let kind = match (cause, state) {
-            (Cause::Drift, _) => "ConfigDriftDetected",
-            (Cause::Drain, _) => "FailedToDrain",
-            (Cause::Fault, _) => "NodeDegraded",
-            (Cause::Update, State::Unreconcilable) => "FailedToReconcile",
-            (Cause::Update, _) => "UpdateFailed",
-        };
-        let uid = self.memory.node().and_then(|node| node.uid.clone());
-        let (writer, reason) = (hands.node.clone(), reason.to_owned());
-        tokio::spawn(async move {
-            if let Ok(Err(error)) = timeout(REQUEST, writer.warn(uid, kind, &reason)).await {
-                tracing::warn!(error = %crate::apply::chain(&error), "An event cannot be written");
-            }
-        });
-    }
-
-    /// Tells by the MachineConfigNode; what cannot be told is told later, with what comes then.
-    async fn tell(&mut self, stage: Stage) {
-        let told = match (&self.hands, self.memory.node()) {
-            (Some(hands), Some(node)) => {
-                let told = hands.progress.tell(&stage, &node.handshake);
-                match timeout(REQUEST, told).await {
-                    Ok(Ok(told)) => told,
-                    Ok(Err(error)) => {
-                        let error = crate::apply::chain(&error);
-                        tracing::warn!(%error, "The MachineConfigNode cannot be written");
-                        false
-                    }
-                    Err(_) => false,
-                }
-            }
-            (None, _) | (_, None) => false,
-        };
-        self.untold = (!told).then(|| (stage, after(Timestamp::now(), TELL_AGAIN)));
-    }
-
-    async fn tell_untold(&mut self) {
-        let due = self.untold.take_if(|(_, until)| *until <= Timestamp::now());
-        if let Some((stage, _)) = due {
-            self.tell(stage).await;
-        }
-    }
-
-    // === what is fetched ===
-
-    async fn fetch(&mut self, config: String) -> Go {
-        if self.memory.has_fetched(&config) {
-            self.memory.fetched(config);
-            return Go::On;
-        }
-        let kept = self.memory.kept.as_deref() == Some(config.as_str());
-        match self.get(&config).await {
-            Ok(text) => {
-                self.give(Job::Keep { config, text });
-                Go::Wait(None)
-            }
-            // The API server is away, and the last target goes on.
-            Err(problem) if problem.kind == Kind::Busy && kept => {
-                self.memory.fetched(config);
-                Go::On
-            }
-            Err(problem) => {
-                self.memory.fail(&config, problem, Timestamp::now());
-                Go::On
-            }
-        }
-    }
-
-    /// A config as it is on the API server. It is not taken apart here: the engine does that, and forgets it again.
-    async fn get(&self, config: &str) -> Result<String, Problem> {
-        let problem = |kind, reason| Problem { kind, reason };
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-        if config.starts_with('.') || !config.chars().all(plain) {
-            return Err(problem(
-                Kind::Failed,
-                format!("{config:?} is no name of a MachineConfig"),
-            ));
-        }
-        let away = || problem(Kind::Busy, "the API server does not answer".to_owned());
-        let hands = self.hands.as_ref().ok_or_else(away)?;
-        let path = format!("/apis/machineconfiguration.openshift.io/v1/machineconfigs/{config}");
-        let request = Request::get(path)
-            .body(Vec::new())
-            .map_err(|error| problem(Kind::Failed, error.to_string()))?;
-        match timeout(FETCH, hands.clients.own.request_text(request)).await {
-            Ok(Ok(text)) => Ok(text),
-            Ok(Err(kube::Error::Api(status))) => Err(problem(
-                Kind::Failed,
-                format!("MachineConfig/{config} cannot be fetched: {}", status.message),
-            )),
-            Ok(Err(_)) | Err(_) => Err(away()),
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How far the node is, by the conditions of its own MachineConfigNode (MCO daemon 9). [`conditions`] makes them, [`Progress`] writes them.
 //!
-//! What the controller does (Cordoned, Drained, Uncordoned, UpdateComplete) it says itself, so each field has one writer. What happens
+//! What the controller does (Cordoned, Drained, Uncordoned, `UpdateComplete`) it says itself, so each field has one writer. What happens
 //! in one breath is written in one. Conditions of an update that ended stay until the next one begins.
 
 use crds::MachineConfigNode;
@@ -80,97 +80,84 @@ pub(crate) enum Stage {
     },
 }
 
+/// What a stage does to a condition: its status, reason and message.
+type Change = (Type, ConditionStatus, &'static str, String);
+
 /// The daemon's conditions after `stage`, those before given.
 fn conditions(before: &[Condition], stage: &Stage, node: &str, now: Timestamp) -> Vec<Condition> {
     let was = |kind: Type| before.iter().find(|condition| condition.type_ == kind.as_str());
+    let status = |kind: Type| was(kind).map_or(False, |was| was.status);
+    let changes = changes(stage, &status, node);
     ALL.into_iter()
         .map(|kind| {
-            let was = was(kind);
-            let status = was.map_or(False, |was| was.status);
-            match change(stage, kind, status, node) {
-                Some((status, reason, message)) => condition(kind, was, status, reason, &message, now),
-                None => was.cloned().unwrap_or_else(|| {
+            let change = changes.iter().find(|(changed, ..)| *changed == kind);
+            match (change, was(kind)) {
+                (Some((_, status, reason, message)), was) => {
+                    condition(kind, was, *status, reason, message, now)
+                }
+                (None, Some(was)) => was.clone(),
+                (None, None) => {
                     let message = format!("This node has not yet entered the {} phase", kind.as_str());
                     condition(kind, None, False, NOT_YET, &message, now)
-                }),
+                }
             }
         })
         .collect()
 }
 
-/// What a stage does to a condition, if anything.
-fn change(
-    stage: &Stage,
-    kind: Type,
-    was: ConditionStatus,
-    node: &str,
-) -> Option<(ConditionStatus, &'static str, String)> {
-    let own = kind.as_str();
-    let not_yet = || Some((False, NOT_YET, String::new()));
-    let holds = |message: &str| Some((True, own, message.to_owned()));
-    match (stage, kind) {
-        (Stage::Prepared(_), Type::Updated) => Some((False, own, format!("Node {node} needs an update"))),
-        (Stage::Prepared(what), Type::UpdatePrepared) => Some((True, own, what.clone())),
-        (
-            Stage::Prepared(_),
-            Type::UpdateExecuted
-            | Type::AppliedFilesAndOS
-            | Type::UpdatePostActionComplete
-            | Type::RebootedNode
-            | Type::Resumed,
-        ) => not_yet(),
-        (Stage::Rebooting | Stage::Done(_), Type::UpdateExecuted | Type::AppliedFilesAndOS) => {
-            holds("The files, units and keys of the config are on the node")
-        }
-        (Stage::Rebooting, Type::RebootedNode) => Some((Unknown, own, format!("Node {node} is rebooting"))),
-        (Stage::Done(_), Type::RebootedNode) if was == Unknown => holds("Node has rebooted"),
-        (Stage::Done(acted), Type::UpdatePostActionComplete) => {
-            holds(if acted.is_empty() { "None" } else { acted })
-        }
-        (Stage::Done(_), Type::Resumed) => holds("The node takes work again"),
-        (Stage::Done(_) | Stage::AtRest, Type::Updated) => holds(&format!("Node {node} Updated")),
-        (Stage::Done(_) | Stage::AtRest, Type::NodeDegraded) => {
-            (was != False).then(|| (False, own, String::new()))
-        }
-        (Stage::Failing { reason, .. }, Type::NodeDegraded) => {
-            Some((True, own, format!("Node {node} upgrade failure. {reason}")))
-        }
-        (
-            Stage::Failing {
-                reason,
-                refused: true,
-            },
-            Type::UpdatePrepared,
-        ) => Some((Unknown, own, reason.clone())),
-        (Stage::Prepared(_), Type::NodeDegraded)
-        | (
-            Stage::Rebooting,
-            Type::UpdatePrepared
-            | Type::UpdatePostActionComplete
-            | Type::Resumed
-            | Type::Updated
-            | Type::NodeDegraded,
+/// What a stage changes; everything else stays.
+fn changes(stage: &Stage, was: &dyn Fn(Type) -> ConditionStatus, node: &str) -> Vec<Change> {
+    let set = |kind: Type, status, message: &str| (kind, status, kind.as_str(), message.to_owned());
+    let written = [Type::UpdateExecuted, Type::AppliedFilesAndOS].map(|kind| {
+        set(
+            kind,
+            True,
+            "The files, units and keys of the config are on the node",
         )
-        | (Stage::Done(_), Type::UpdatePrepared | Type::RebootedNode)
-        | (
-            Stage::AtRest,
-            Type::UpdatePrepared
-            | Type::UpdateExecuted
-            | Type::AppliedFilesAndOS
-            | Type::UpdatePostActionComplete
-            | Type::RebootedNode
-            | Type::Resumed,
-        )
-        | (
-            Stage::Failing { .. },
-            Type::UpdatePrepared
-            | Type::UpdateExecuted
-            | Type::AppliedFilesAndOS
-            | Type::UpdatePostActionComplete
-            | Type::RebootedNode
-            | Type::Resumed
-            | Type::Updated,
-        ) => None,
+    });
+    let well = || {
+        let degraded = (was(Type::NodeDegraded) != False).then(|| set(Type::NodeDegraded, False, ""));
+        let updated = set(Type::Updated, True, &format!("Node {node} Updated"));
+        degraded.into_iter().chain([updated])
+    };
+    match stage {
+        Stage::Prepared(takes) => {
+            let begun = [
+                set(Type::Updated, False, &format!("Node {node} needs an update")),
+                set(Type::UpdatePrepared, True, takes),
+            ];
+            let not_yet = [
+                Type::UpdateExecuted,
+                Type::AppliedFilesAndOS,
+                Type::UpdatePostActionComplete,
+                Type::RebootedNode,
+                Type::Resumed,
+            ];
+            let not_yet = not_yet.map(|kind| (kind, False, NOT_YET, String::new()));
+            begun.into_iter().chain(not_yet).collect()
+        }
+        Stage::Rebooting => {
+            let rebooting = set(Type::RebootedNode, Unknown, &format!("Node {node} is rebooting"));
+            written.into_iter().chain([rebooting]).collect()
+        }
+        Stage::Done(acted) => {
+            let acted = if acted.is_empty() { "None" } else { acted };
+            let done = [
+                set(Type::UpdatePostActionComplete, True, acted),
+                set(Type::Resumed, True, "The node takes work again"),
+            ];
+            let rebooted = (was(Type::RebootedNode) == Unknown)
+                .then(|| set(Type::RebootedNode, True, "Node has rebooted"));
+            let all = written.into_iter().chain(done).chain(rebooted);
+            all.chain(well()).collect()
+        }
+        Stage::AtRest => well().collect(),
+        Stage::Failing { reason, refused } => {
+            let message = format!("Node {node} upgrade failure. {reason}");
+            let degraded = set(Type::NodeDegraded, True, &message);
+            let unprepared = refused.then(|| set(Type::UpdatePrepared, Unknown, reason));
+            [degraded].into_iter().chain(unprepared).collect()
+        }
     }
 }
 

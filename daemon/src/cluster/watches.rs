@@ -2,6 +2,7 @@
 //!
 //! Each runs as a task that lasts as long as its receiver, and begins anew with every new pair of clients.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use crds::{ControllerConfig, MachineConfiguration};
@@ -48,7 +49,7 @@ impl SeenNode {
     /// As its metadata tells.
     pub(crate) fn of(object: &NodeObject) -> Self {
         let metadata = &object.metadata;
-        let none = Default::default();
+        let none = BTreeMap::default();
         Self {
             handshake: Handshake::of(metadata.annotations.as_ref().unwrap_or(&none)),
             uid: metadata.uid.clone(),
@@ -131,7 +132,9 @@ async fn watch_policy(mut clients: Receiver<Option<Clients>>, told: Sender<Optio
         let objects: Api<MachineConfiguration> = Api::all(current.own);
         let stream = watch_object(objects, CLUSTER).default_backoff();
         follow(stream, &mut clients, &told, |object| {
-            object_or_none(object, "MachineConfiguration").map(|object| policy(object.as_ref()))
+            known(object, "MachineConfiguration")
+                .map(|object| policy(object.as_ref()))
+                .ok()
         })
         .await;
     }
@@ -142,8 +145,9 @@ async fn watch_trust(mut clients: Receiver<Option<Clients>>, told: Sender<Option
         let objects: Api<ControllerConfig> = Api::all(current.own);
         let stream = watch_object(objects, CONTROLLER_CONFIG).default_backoff();
         follow(stream, &mut clients, &told, |object| {
-            let object = object_or_none(object, "ControllerConfig")?;
-            Some(object.as_ref().map(Trust::of).unwrap_or_default())
+            known(object, "ControllerConfig")
+                .map(|object| object.as_ref().map(Trust::of).unwrap_or_default())
+                .ok()
         })
         .await;
     }
@@ -183,18 +187,15 @@ async fn follow<E, T: PartialEq>(
     }
 }
 
-/// What there is of an object; `None` when that cannot be told now. A kind that the API server does not know has none.
-fn object_or_none<K>(object: watcher::Result<Option<K>>, kind: &str) -> Option<Option<K>> {
-    match object {
-        Ok(object) => Some(object),
-        Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == NOT_FOUND => {
-            Some(None)
-        }
-        Err(error) => {
+/// What there is of an object, unless that cannot be told now. Of a kind that the API server does not know there is none.
+fn known<K>(object: watcher::Result<Option<K>>, kind: &str) -> Result<Option<K>, ()> {
+    object.or_else(|error| match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(None),
+        error => {
             tracing::warn!(%kind, error = %crate::apply::chain(&error), "An object cannot be watched");
-            None
+            Err(())
         }
-    }
+    })
 }
 
 /// What decides about disruption. A policy that does not hold up leaves the last one that did, as the status tells it.

@@ -1,7 +1,7 @@
 //! What takes time on the node's disk or with its systemd, on a thread of its own: one job after the other, so that nobody waits for the
 //! lock of writers but on others. [`Worker::start`] is the entry point.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 
@@ -154,7 +154,7 @@ impl Worker {
     }
 }
 
-fn answer(root: &PathBuf, job: Job) -> Answer {
+fn answer(root: &Path, job: Job) -> Answer {
     // Opened anew for each job: systemd, its bus and whether it can be reached change over months.
     let node = Node::open(root);
     let outcome = match &node {

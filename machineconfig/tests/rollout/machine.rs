@@ -154,7 +154,11 @@ impl Cluster {
 
     fn begin(&mut self, name: &str) {
         // Now and then a drain is held up for longer than anything is remembered.
-        let rounds = if self.random.u8(0..60) == 0 { 50 } else { self.random.u8(0..2) };
+        let rounds = if self.random.u8(0..60) == 0 {
+            50
+        } else {
+            self.random.u8(0..2)
+        };
         let desired = self.machines[name].said(annotations::DESIRED_CONFIG).to_owned();
         let drains = self.random.bool();
         self.tell(|| format!("{name} begins {desired}"));

@@ -19,6 +19,9 @@ const AWAY: Duration = Duration::from_secs(20);
 /// How often the daemon is killed.
 const KILLS: u32 = 5;
 
+/// Within how many milliseconds, counted from when a config is assigned: about as long as an update takes until the reboot.
+const WITHIN: u64 = 1200;
+
 /// Below it no file disrupts a node.
 const CALM: &str = "/etc/calm/a";
 /// A file that no policy knows, so that it takes a drain and a reboot.
@@ -231,7 +234,7 @@ fn a_daemon_that_is_killed_at_any_time_comes_to_the_end(cluster: &mut Cluster) -
         // Each second one takes a drain and a reboot.
         let loud = if round % 2 == 0 { text.as_str() } else { "3" };
         controller.assign(&config(&name, &files(&text, loud, &text)))?;
-        let moment = Duration::from_millis(fastrand::u64(0..4000));
+        let moment = Duration::from_millis(fastrand::u64(0..WITHIN));
         let end = Instant::now() + moment;
         while Instant::now() < end {
             controller.play()?;
