@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 /// How long anything may take on a busy machine.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) const NODE: &str = "/api/v1/nodes/n";
 pub(crate) const MCN: &str = "/apis/machineconfiguration.openshift.io/v1/machineconfignodes/n";

@@ -109,6 +109,17 @@ impl Controller {
         })
     }
 
+    /// Until there is an event of a reason.
+    pub(crate) fn wait_event(&self, reason: &str) -> Result<()> {
+        self.wait(&format!("an event {reason}"), |_| {
+            let events = self.api.get("/apis/events.k8s.io/v1/namespaces/default/events")?;
+            let events = events["items"].as_array().cloned().unwrap_or_default();
+            Ok(events
+                .iter()
+                .any(|event| event["reason"] == reason && event["regarding"]["name"] == NODE))
+        })
+    }
+
     /// Until a condition of the node's MachineConfigNode has a status.
     pub(crate) fn wait_condition(&self, kind: &str, status: &str) -> Result<()> {
         let path = format!("/apis/machineconfiguration.openshift.io/v1/machineconfignodes/{NODE}");

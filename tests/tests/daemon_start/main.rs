@@ -145,6 +145,7 @@ fn drift_degrades_and_heals(cluster: &mut Cluster) -> Result<()> {
         "the reason has no diff: {reason}"
     );
     controller.wait_condition("NodeDegraded", "True")?;
+    controller.wait_event("ConfigDriftDetected")?;
     write(cluster, LOUD, "3")?;
     controller.wait_done("rendered-worker-3")?;
     ensure!(controller.annotation("reason")?.is_empty(), "a reason is left");
