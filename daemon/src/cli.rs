@@ -56,7 +56,7 @@ struct Cli {
 /// and there are few of them.
 #[derive(Debug, clap::Args)]
 struct Reference {
-    /// Ignored
+    /// How much `start` logs: debug messages from 4 on
     #[arg(short, long, global = true, value_name = "N", hide = true)]
     v: Option<u8>,
     /// Ignored
@@ -94,10 +94,7 @@ enum Command {
 
 /// Runs the command line `args`, program name first.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
-    let Cli {
-        command,
-        reference: _,
-    } = match Cli::try_parse_from(args) {
+    let Cli { command, reference } = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(answer) => {
             // Help that nobody reads on is no failure.
@@ -117,7 +114,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Rollback(args) => args.run(),
         Command::Recover(args) => Ok(args.run()),
         Command::Confirm(args) => Ok(args.run()),
-        Command::Start(args) => args.run(),
+        Command::Start(args) => args.run(reference.v.unwrap_or_default()),
         Command::FirstBoot(args) => args.run(),
         Command::InRoot(args) => {
             message(&args.run());

@@ -6,6 +6,7 @@ pub mod act;
 pub mod apply;
 pub mod change;
 pub mod cli;
+mod cluster;
 pub mod confirm;
 pub mod converge;
 pub mod first;

@@ -10,7 +10,7 @@ use crate::node::Node;
 use crate::store::{self, REBOOT, RebootDue};
 
 /// How long a reboot may take to end this process. Services that stop slowly take minutes; what takes longer is being held up.
-const BOUND: Duration = Duration::from_mins(5);
+pub(crate) const BOUND: Duration = Duration::from_mins(5);
 
 /// Asks for the reboot that is due, and waits for it to end this process.
 ///

@@ -244,6 +244,8 @@ fn clusters() -> Result<()> {
         "cluster",
         "--test",
         "controller",
+        "--test",
+        "daemon_start",
         "--",
         "--ignored",
         // Each has a control plane and nodes of its own.

@@ -1,4 +1,4 @@
-//! `start --once-from` and `firstboot-complete-machineconfig`: a node without a cluster, or before it (MCO daemon 1.6, 1.7).
+//! `start`, `start --once-from` and `firstboot-complete-machineconfig`: a node without a cluster, or before it (MCO daemon 1.6, 1.7).
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -10,6 +10,7 @@ use machineconfig::{Code, Finding, Policy};
 
 use super::answer::{Form, refuse, unplaced};
 use super::{Exit, apply, fetch, message};
+use crate::cluster::{self, flags::Flags};
 use crate::converge::{Ending, Report, Wanted, converge};
 use crate::host::command::Output;
 use crate::host::os::{Os, OsError};
@@ -28,47 +29,20 @@ const RETRY: Duration = Duration::from_mins(1);
 /// Keep this node at its config
 #[derive(Debug, clap::Args)]
 pub(crate) struct Start {
-    /// Bring the node to this config once and end: a rendered MachineConfig or an Ignition config, in a file or at an http(s) URL
-    #[arg(long, value_name = "FILE|URL", required = true)]
-    once_from: String,
-    /// Certificate authority to trust when the config is fetched, as PEM; without it those of this system
-    #[arg(long, value_name = "FILE")]
+    /// Ask no cluster: bring the node to this config once and end; a rendered MachineConfig or an Ignition config, in a file or at an http(s) URL
+    #[arg(long, value_name = "FILE|URL")]
+    once_from: Option<String>,
+    /// With --once-from: certificate authority to trust when the config is fetched, as PEM; without it those of this system
+    #[arg(long, value_name = "FILE", requires = "once_from")]
     ca: Option<PathBuf>,
     /// Root of the node
     #[arg(long, value_name = "DIR", default_value = "/rootfs")]
     root_mount: PathBuf,
-    /// Leave a reboot that the plan needs to somebody else
+    /// With --once-from: leave a reboot that the plan needs to somebody else
     #[arg(long)]
     skip_reboot: bool,
     #[command(flatten)]
-    reference: Reference,
-}
-
-/// Flags of the reference that mean nothing to a node without a cluster, accepted so that its callers need not change.
-#[derive(Debug, clap::Args)]
-#[group(id = "flags-of-the-reference")]
-struct Reference {
-    /// Ignored: no cluster is asked
-    #[arg(long, hide = true)]
-    kubeconfig: Option<String>,
-    /// Ignored: no cluster is asked
-    #[arg(long, hide = true)]
-    node_name: Option<String>,
-    /// Ignored: the kubelet is not looked at
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    kubelet_healthz_enabled: Option<bool>,
-    /// Ignored: the kubelet is not looked at
-    #[arg(long, hide = true)]
-    kubelet_healthz_endpoint: Option<String>,
-    /// Ignored: nothing listens
-    #[arg(long, hide = true)]
-    metrics_url: Option<String>,
-    /// Ignored: nothing listens
-    #[arg(long, hide = true)]
-    tls_cipher_suites: Option<String>,
-    /// Ignored: nothing listens
-    #[arg(long, hide = true)]
-    tls_min_version: Option<String>,
+    flags: Flags,
 }
 
 /// Complete the first boot of a machine that a server has provisioned
@@ -86,14 +60,17 @@ pub(crate) struct FirstBoot {
 }
 
 impl Start {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+    pub(crate) fn run(self, verbosity: u8) -> anyhow::Result<Exit> {
         let Self {
             once_from,
             ca,
             root_mount,
             skip_reboot,
-            reference: _,
+            flags,
         } = self;
+        let Some(once_from) = once_from else {
+            return cluster::run(&root_mount, flags, verbosity);
+        };
         let source = if fetch::is_url(&once_from) {
             fetch::read(&once_from, ca.as_deref())
         } else {
