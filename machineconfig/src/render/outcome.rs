@@ -237,18 +237,23 @@ pub(super) fn size_finding(
     if size <= LARGE_SIZE {
         return None;
     }
-    let object = format!("MachineConfigPool/{pool}");
-    let largest = largest(ignition, provenance);
-    let message = format!("the rendered MachineConfig has {size} bytes, and {MAX_SIZE} are allowed{largest}");
+    let (object, field, brought) = match largest(ignition, provenance, size) {
+        Some((name, brought)) => (object(&name), "spec.config", brought),
+        None => (format!("MachineConfigPool/{pool}"), "", String::new()),
+    };
+    let message = format!(
+        "the rendered MachineConfig of the pool {pool} has {size} bytes, and {MAX_SIZE} are allowed{brought}"
+    );
     Some(if size <= MAX_SIZE {
-        Finding::warning(Code::RENDERED_LARGE, object, "", message)
+        Finding::warning(Code::RENDERED_LARGE, object, field, message)
     } else {
-        Finding::error(Code::RENDERED_TOO_LARGE, object, "", message)
+        Finding::error(Code::RENDERED_TOO_LARGE, object, field, message)
     })
 }
 
-/// Which MachineConfigs bring most of it, by the contents of their files as they are encoded.
-fn largest(ignition: &Config, provenance: &Provenance) -> String {
+/// The MachineConfig that brings most, and in words which ones do, by the contents of their files as they are encoded. `None` when
+/// the files are not most of all `size` bytes.
+fn largest(ignition: &Config, provenance: &Provenance, size: usize) -> Option<(String, String)> {
     const NAMED: usize = 3;
     let of_file = |file| (Value::text(file, "path"), source(file).map_or(0, str::len));
     let mut files: Vec<(&str, usize)> = files(ignition).map(of_file).collect();
@@ -267,6 +272,9 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
             *sizes.entry(&origin.winner).or_default() += size;
         }
     }
+    if sizes.values().sum::<usize>() < size / 2 {
+        return None;
+    }
     let mut sizes: Vec<_> = sizes.into_iter().collect();
     if sizes.len() > NAMED {
         sizes.select_nth_unstable_by_key(NAMED, |(name, size)| (Reverse(*size), *name));
@@ -277,13 +285,11 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
         .iter()
         .map(|(name, size)| format!("{size} of {name}"))
         .collect();
-    if named.is_empty() {
-        String::new()
-    } else {
-        let (path, size) = first;
-        format!(
-            "; most are in files: {}; the largest is {path} with {size}",
-            named.join(", ")
-        )
-    }
+    let (path, size) = first;
+    let brought = format!(
+        "; most are in files: {}; the largest is {path} with {size}",
+        named.join(", ")
+    );
+    let (most, _) = sizes.first()?;
+    Some(((*most).to_owned(), brought))
 }

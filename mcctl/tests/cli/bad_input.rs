@@ -311,7 +311,8 @@ fn a_result_over_the_size_limit_is_refused() {
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);
         for part in [
             "error[MC1207]",
-            "MachineConfigPool/worker",
+            "MachineConfig/50-large-0 spec.config: ",
+            "of the pool worker has ",
             "1572864",
             "400006 of 50-large-0, 400006 of 50-large-1",
             "help: ",
