@@ -211,7 +211,8 @@ fn finish(
     let Merged {
         ignition,
         fields,
-        provenance,
+        mut provenance,
+        inherited,
         ..
     } = merged;
     let Fields {
@@ -246,6 +247,7 @@ fn finish(
             .all(|finding| finding.severity == Severity::Warning),
         "errors were refused"
     );
+    outcome::inherit(&mut provenance, &inherited);
     let sources = configs
         .iter()
         .map(|config| input::name(config).to_owned())

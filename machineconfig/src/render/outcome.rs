@@ -25,6 +25,8 @@ pub(super) struct Merged {
     /// Files whose verification hash is of another MachineConfig than their contents.
     pub(super) inherited_hashes: InheritedHashes,
     lost_compression: LostCompression,
+    /// What rendered configs among the inputs say of where their own parts came from.
+    pub(super) inherited: HashMap<String, Provenance>,
     /// MachineConfigs whose Ignition part is refused by itself.
     invalid: BTreeSet<String>,
     /// Paths of files that could not be read, so it is not known what they would have been merged to.
@@ -39,6 +41,7 @@ pub(super) struct Merging<'a> {
     fields: Fields,
     inherited_hashes: InheritedHashes,
     lost_compression: LostCompression,
+    inherited: HashMap<String, Provenance>,
     invalid: BTreeSet<String>,
     unread: BTreeSet<String>,
 }
@@ -47,6 +50,10 @@ impl<'a> Merging<'a> {
     /// Adds the next input in merge order. Its parsed config is used up.
     pub(super) fn add(&mut self, input: &mut Input<'a>) {
         self.recorder.next(input.name);
+        if input.is_rendered() {
+            let provenance = crate::rendered::provenance(input.config);
+            self.inherited.insert(input.name.to_owned(), provenance);
+        }
         self.fields.add(input, &mut self.recorder);
         self.unread.extend(input.unread_paths().map(str::to_owned));
         self.invalid.extend(input.invalid.then(|| input.name.to_owned()));
@@ -72,8 +79,24 @@ impl<'a> Merging<'a> {
             provenance: self.recorder.finish(),
             inherited_hashes: self.inherited_hashes,
             lost_compression: self.lost_compression,
+            inherited: self.inherited,
             invalid: self.invalid,
             unread: self.unread,
+        }
+    }
+}
+
+/// Puts in place of rendered configs what these say themselves of where their parts came from.
+pub(super) fn inherit(provenance: &mut Provenance, inherited: &HashMap<String, Provenance>) {
+    if inherited.is_empty() {
+        return;
+    }
+    for (part, origin) in &mut provenance.origins {
+        for name in origin.beaten.iter_mut().chain([&mut origin.winner]) {
+            let inherited = inherited.get(name.as_str());
+            if let Some(source) = inherited.and_then(|inherited| inherited.winner(part)) {
+                source.clone_into(name);
+            }
         }
     }
 }

@@ -480,6 +480,41 @@ fn a_rendered_object_carries_name_annotations_and_spec() {
 }
 
 #[test]
+fn a_rendered_config_among_the_inputs_keeps_its_own_origins() {
+    let file = |path: &str| json!({"path": path, "contents": {"source": "data:,a"}});
+    let first = render(
+        "worker",
+        &[with_file("00", &file("/a")), with_file("01", &file("/b"))],
+        &defaults(),
+    )
+    .unwrap();
+    let winner = |inputs: &[MachineConfig]| {
+        let again = render("worker", inputs, &defaults()).unwrap();
+        let origin = |path: &str| again.provenance.origins[&Part::Path(path.to_owned())].clone();
+        (origin("/a").winner, origin("/b"))
+    };
+    let mut given = first.machine_config();
+    given.metadata.labels = Some(BTreeMap::from([("any".to_owned(), "label".to_owned())]));
+    // Of another role, so that it comes last.
+    let mut over = with_file("z", &file("/b"));
+    over.metadata.labels = given.metadata.labels.clone();
+    let (a, b) = winner(&[given.clone(), over.clone()]);
+    assert_eq!(
+        (a.as_str(), b.winner.as_str(), b.beaten),
+        ("00", "z", vec!["01".to_owned()])
+    );
+    // One that is no rendered config is itself where its parts come from, whatever it says.
+    given.metadata.name = Some("mine".to_owned());
+    given
+        .metadata
+        .annotations
+        .as_mut()
+        .unwrap()
+        .remove(annotations::GENERATED_BY_CONTROLLER_VERSION);
+    assert_eq!(winner(&[given, over]).0, "mine");
+}
+
+#[test]
 fn the_origins_are_left_out_where_they_would_make_the_object_large() {
     let of = |size: usize| {
         let text = format!("data:,{}", "x".repeat(size));
