@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crds::controller_config::ControllerConfigSpec;
 use crds::{ControllerConfig, annotations};
-use machineconfig::finding::{Located, Place};
+use machineconfig::finding::{Located, Place, point_at_fields};
 use machineconfig::{Code, Finding, Objects};
 
 use crate::cli::{Exit, message, print, show};
@@ -67,9 +67,13 @@ impl Args {
         if let Some(path) = &pull_secret {
             findings.extend(pull_secret::check(path).err().map(|located| *located));
         }
-        let objects = read(&manifest_dir, pull_secret.as_deref(), &mut findings);
+        let (texts, objects) = read(&manifest_dir, pull_secret.as_deref(), &mut findings);
         let controller_config = controller_config(&objects, payload_version.as_deref());
         let pools = decide(&objects, &controller_config, &manifest_dir, &mut findings);
+        let texts = texts
+            .iter()
+            .map(|input::Text { file, text }| (file.as_str(), text.as_str()));
+        point_at_fields(&mut findings, texts);
         if show(&findings) {
             message(&format!("nothing was written to {}\n", dest_dir.display()));
             return Ok(Exit::Failed);
@@ -81,7 +85,12 @@ impl Args {
     }
 }
 
-fn read(directory: &Path, pull_secret: Option<&Path>, findings: &mut Vec<Located>) -> Objects {
+/// The texts of a directory, and the objects in them.
+fn read(
+    directory: &Path,
+    pull_secret: Option<&Path>,
+    findings: &mut Vec<Located>,
+) -> (Vec<input::Text>, Objects) {
     let (texts, failures) = input::read(directory, pull_secret);
     findings.extend(failures);
     let mut objects = Objects::default();
@@ -89,7 +98,7 @@ fn read(directory: &Path, pull_secret: Option<&Path>, findings: &mut Vec<Located
         objects.add_text(file, text);
     }
     findings.append(&mut objects.findings);
-    objects
+    (texts, objects)
 }
 
 /// Renders the pools, and tells each finding once, at the place of its object: in `directory` when it is in none of its
@@ -114,6 +123,10 @@ fn decide(
     if !complete {
         let of_absence = [Code::POOL_UNKNOWN, Code::POOL_SELECTS_NOTHING, Code::NOT_SELECTED];
         found.retain(|finding| !of_absence.contains(&finding.code));
+    }
+    // That a built-in pool is left out is worth a word when all else is well; beside an error it mostly follows from that.
+    if found.iter().any(Finding::is_error) {
+        found.retain(|finding| finding.is_error() || finding.code != Code::POOL_SELECTS_NOTHING);
     }
     for finding in found {
         let mut located = objects.locate(finding);

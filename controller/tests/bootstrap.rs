@@ -354,6 +354,24 @@ fn a_built_in_pool_that_nobody_needs_is_left_out_with_a_word() {
 }
 
 #[test]
+fn an_error_stands_first_and_at_its_field() {
+    let run = Run::new(&[
+        ("w", config("00-worker", "worker")),
+        ("x.yaml", config("50-x", "mastre")),
+    ]);
+    let said = run.refused(&[]);
+    let first = said.lines().next().unwrap();
+    let place = format!("error[MC1213] {}:", run.at("in/x.yaml").display());
+    let numbers = first.strip_prefix(&place).and_then(|rest| rest.split_once(": "));
+    let (numbers, rest) = numbers.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        numbers.contains(':') && rest.starts_with("MachineConfig/50-x metadata.labels["),
+        "{said}"
+    );
+    assert!(!said.contains("MC1201"), "{said}");
+}
+
+#[test]
 fn the_controller_config_gives_images_and_release() {
     let annotations = json!({"machineconfiguration.openshift.io/release-image-version": "4.22.0"});
     let controller = object(

@@ -276,6 +276,9 @@ fn parsed(config: &MachineConfig) -> Result<RenderedConfig, Vec<Finding>> {
     })
 }
 
+/// What to do about a path that there cannot be: nothing is in its place that could be moved away.
+const OTHER_PATH: &str = "Choose another path.";
+
 /// That every path is one that a disk can have. (Of one that it cannot have nothing is found, so nothing would be planned.)
 fn readable(config: &RenderedConfig) -> Result<(), Vec<Finding>> {
     let layout = Layout::of(&config.ignition);
@@ -288,6 +291,7 @@ fn readable(config: &RenderedConfig) -> Result<(), Vec<Finding>> {
                 "",
                 "holds a zero byte, which no path can",
             )
+            .remedy(OTHER_PATH)
         })
         .collect();
     if findings.is_empty() {

@@ -100,8 +100,9 @@ fn current(node: &Root, root: &Path) -> Result<Source, Vec<Located>> {
             Code::CURRENT_UNREADABLE,
             store::CURRENT,
             "",
-            "this node has no config of ours; name one with --config",
-        ))),
+            "this node has no config of ours",
+        )
+        .remedy("Apply a config first, or name one with --config."))),
     }
 }
 

@@ -135,6 +135,13 @@ impl Config {
         validate::special_modes(self.fields())
     }
 
+    /// Names that validation lets pass, as the reference does, and that no node can have: paths, link targets, units and drop-ins
+    /// with a NUL, and files and links in place of the root.
+    #[must_use]
+    pub fn impossible_names(&self) -> Vec<Problem> {
+        validate::impossible_names(self.fields())
+    }
+
     /// Takes out what [`Config::to_json`] leaves out, so that [`Config::fields`] is what it writes.
     pub fn drop_empty(&mut self) {
         encode::prune(&v3::CONFIG, self.change(), &|_, _| ());

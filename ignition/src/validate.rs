@@ -3,6 +3,7 @@
 //! [`check`] walks a config by the key table, finds keys that occur twice, and calls each object's own
 //! rule ([`crate::schema::Object::rule`]); the rules stand in the modules below, one per part of a config.
 
+mod impossible;
 pub(crate) mod node;
 pub(crate) mod resource;
 pub(crate) mod storage;
@@ -91,6 +92,20 @@ pub(crate) fn check_upward(map: &Map, spec: Spec) -> Vec<Problem> {
 pub(crate) fn special_modes(map: &Map) -> Vec<Problem> {
     let mut report = Report::default();
     node::special_modes(
+        &View {
+            map,
+            path: &Path::Root,
+            spec: Spec::V3_5,
+        },
+        &mut report,
+    );
+    report.problems
+}
+
+/// Names that no node can have, as the reference does not find.
+pub(crate) fn impossible_names(map: &Map) -> Vec<Problem> {
+    let mut report = Report::default();
+    impossible::names(
         &View {
             map,
             path: &Path::Root,

@@ -9,7 +9,7 @@ mod codes;
 mod located;
 
 pub use codes::{Code, Entry};
-pub use located::{Located, Place};
+pub use located::{Located, Place, point_at_fields};
 
 impl<'de> serde::Deserialize<'de> for Code {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

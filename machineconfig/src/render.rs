@@ -56,6 +56,8 @@ pub struct Rendered {
     pub sources: Vec<String>,
     /// Annotations of the rendered object.
     pub annotations: BTreeMap<String, String>,
+    /// Bytes of the rendered object as JSON with its owner, without the annotation of the provenance.
+    pub size: usize,
     /// Which MachineConfig every part came from.
     pub provenance: Provenance,
     /// What is doubtful, yet not refused.
@@ -63,7 +65,8 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// The rendered MachineConfig object, without owner.
+    /// The rendered MachineConfig object, without owner. Where its parts came from is among its annotations unless that would make
+    /// it larger than [`LARGE_SIZE`]: what only explains must not be what makes a config too large.
     #[must_use]
     pub fn machine_config(&self) -> MachineConfig {
         let spec = MachineConfigSpec {
@@ -73,7 +76,14 @@ impl Rendered {
         let mut config = MachineConfig::new(&self.name, spec);
         let mut annotations = self.annotations.clone();
         let origins = self.provenance.to_annotation();
-        annotations.extend(origins.map(|origins| (annotations::PROVENANCE.to_owned(), origins)));
+        let fits = |origins: &String| {
+            self.size + json::annotation_size(annotations::PROVENANCE, origins) <= LARGE_SIZE
+        };
+        annotations.extend(
+            origins
+                .filter(fits)
+                .map(|origins| (annotations::PROVENANCE.to_owned(), origins)),
+        );
         config.metadata.annotations = Some(annotations).filter(|annotations| !annotations.is_empty());
         config
     }
@@ -201,7 +211,8 @@ fn finish(
     let Merged {
         ignition,
         fields,
-        provenance,
+        mut provenance,
+        inherited,
         ..
     } = merged;
     let Fields {
@@ -236,6 +247,7 @@ fn finish(
             .all(|finding| finding.severity == Severity::Warning),
         "errors were refused"
     );
+    outcome::inherit(&mut provenance, &inherited);
     let sources = configs
         .iter()
         .map(|config| input::name(config).to_owned())
@@ -247,6 +259,7 @@ fn finish(
         spec_json,
         sources,
         annotations,
+        size,
         provenance,
         warnings: findings,
     })

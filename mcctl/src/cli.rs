@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use machineconfig::style::Styles;
+
 use crate::terminal::{Terminal, paint};
 use crate::{complete, convert, escape, inspect, lint, plan, render};
 
@@ -87,17 +89,35 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> Exit {
     let Cli { color, command } = match parsed {
         Ok(cli) => cli,
         Err(answer) => {
-            // Help that nobody reads on is no failure.
-            let _ = answer.print();
-            return if answer.use_stderr() {
-                Exit::Failed
-            } else {
-                Exit::Done
-            };
+            let terminal = Terminal::new(ColorChoice::Auto);
+            return told(tell(&answer, &terminal), &terminal);
         }
     };
     let terminal = Terminal::new(color);
-    command.run(name, &terminal).unwrap_or_else(|error| {
+    told(command.run(name, &terminal), &terminal)
+}
+
+/// Prints what is to be said about a command line: help, the version, or what is wrong with it.
+fn tell(answer: &clap::Error, terminal: &Terminal) -> anyhow::Result<Exit> {
+    let text = answer.render();
+    let coloured = |styles: Styles| {
+        if styles == Styles::plain() {
+            text.to_string()
+        } else {
+            text.ansi().to_string()
+        }
+    };
+    if answer.use_stderr() {
+        terminal.message(&coloured(terminal.err));
+        return Ok(Exit::Failed);
+    }
+    terminal.print(&coloured(terminal.out))?;
+    Ok(Exit::Done)
+}
+
+/// How a command ended, its error told.
+fn told(ended: anyhow::Result<Exit>, terminal: &Terminal) -> Exit {
+    ended.unwrap_or_else(|error| {
         let word = paint(terminal.err.alarm, "error:");
         terminal.message(&format!("{word} {}\n", escape::line(&format!("{error:#}"))));
         Exit::Failed

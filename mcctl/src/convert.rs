@@ -72,7 +72,8 @@ impl Args {
 
 fn convert(source: &Source, to: Version, findings: &mut Findings) -> Option<String> {
     let parsed = source.parse(findings)?;
-    let lost = lost(parsed.config.value(), to);
+    let mut lost = lost(parsed.config.value(), to);
+    lost.extend(parsed.config.impossible_names());
     if !lost.is_empty() {
         findings.extend(source.findings(&lost));
         return None;

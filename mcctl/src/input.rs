@@ -97,7 +97,13 @@ impl Reader {
         }
         if !any {
             let message = "the directory holds no *.yaml, *.yml or *.json file";
-            self.fail(path, Finding::error(Code::NO_MANIFESTS, "", "", message));
+            let mut finding = Finding::error(Code::NO_MANIFESTS, "", "", message);
+            if self.recursive {
+                finding = finding.remedy(
+                    "Name the files or the directory that hold the objects; links to directories are not followed.",
+                );
+            }
+            self.fail(path, finding);
         }
     }
 

@@ -80,6 +80,7 @@ impl Args {
 /// Finds all that is wrong with an input, and returns who wins what is contested within one role.
 fn lint(objects: &Objects, findings: &mut Findings) -> BTreeSet<Note> {
     let mut found: Vec<_> = roles(objects);
+    found.extend(custom_roles(objects));
     found.extend(objects.pools.iter().flat_map(machineconfig::pool::check));
     found.extend(policies(objects));
     let without_configs = || {
@@ -131,6 +132,29 @@ fn roles(objects: &Objects) -> Vec<Finding> {
         Some(Finding::error(Code::POOL_UNKNOWN, object, &field, message))
     });
     unknown.collect()
+}
+
+/// Role labels of custom pools, when the input has no pools: each once, at the first MachineConfig that has it. Such a pool
+/// may be in the cluster, or the role is misspelt.
+fn custom_roles(objects: &Objects) -> Vec<Finding> {
+    if !objects.pools.is_empty() {
+        return Vec::new();
+    }
+    let field = format!("metadata.labels[{}]", annotations::ROLE);
+    let mut seen = BTreeSet::new();
+    let custom = objects.configs.iter().filter_map(|config| {
+        let role = pool::role(config).filter(|role| !role.is_empty() && !pool::is_built_in(role))?;
+        let object = format!("MachineConfig/{}", config.metadata.name.as_deref()?);
+        seen.insert(role).then_some((object, role))
+    });
+    let warning = |(object, role)| {
+        let message = format!(
+            "the input has no pool {role}, which may be a custom pool of the cluster; the pools of every cluster are {}",
+            pool::built_in()
+        );
+        Finding::warning(Code::POOL_UNKNOWN, object, &field, message)
+    };
+    custom.map(warning).collect()
 }
 
 /// What is wrong with the NodeDisruptionPolicies of the input.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use clap::builder::NonEmptyStringValueParser;
 use crds::{MachineConfig, MachineConfigSpec, MachineConfiguration, machine_configuration};
 use machineconfig::plan::{Facts, Plan, Verdict};
 use machineconfig::reconcile::{Origins, StorageOverride};
@@ -31,7 +32,7 @@ use crate::terminal::Terminal;
 )]
 pub(crate) struct Args {
     /// The pool
-    #[arg(long, value_name = "POOL")]
+    #[arg(long, value_name = "POOL", value_parser = NonEmptyStringValueParser::new())]
     pool: String,
     /// The objects as they are: files, directories, or `-` for standard input
     #[arg(long, value_name = "PATH", required = true, num_args = 1..)]

@@ -7,6 +7,7 @@ use machineconfig::pool::Selector;
 use machineconfig::{Code, Defaults, Finding, Rendered};
 
 use crate::objects::Objects;
+use crate::report::plural;
 
 /// The pools every cluster has; all others are custom pools (MCO controller 1.2).
 const BUILT_IN: [&str; 3] = ["master", "worker", "arbiter"];
@@ -28,7 +29,7 @@ pub(crate) struct Images {
 pub(crate) fn render(objects: &Objects, pool: &str, images: &Images) -> (Option<Rendered>, Vec<Finding>) {
     let rendered = select(objects, pool)
         .and_then(|selected| machineconfig::render(pool, &selected, &defaults(objects, pool, images)));
-    told(rendered)
+    told(rendered, objects)
 }
 
 /// As [`render`], and refuses what no node can apply although the reference renders it: contents that do not decode, for one.
@@ -40,17 +41,39 @@ pub(crate) fn render_strictly(
     let rendered = select(objects, pool).and_then(|selected| {
         machineconfig::render::render_strictly(pool, &selected, &defaults(objects, pool, images))
     });
-    told(rendered)
+    told(rendered, objects)
 }
 
-fn told(rendered: Result<Rendered, Vec<Finding>>) -> (Option<Rendered>, Vec<Finding>) {
-    match rendered {
+/// What was rendered and all that is to be said, of the MachineConfigs too that are left out because they have no role.
+fn told(rendered: Result<Rendered, Vec<Finding>>, objects: &Objects) -> (Option<Rendered>, Vec<Finding>) {
+    let (rendered, mut said) = match rendered {
         Ok(rendered) => {
             let warnings = rendered.warnings.clone();
             (Some(rendered), warnings)
         }
         Err(refusals) => (None, refusals),
-    }
+    };
+    said.extend(without_role(objects).map(|config| {
+        let message = format!(
+            "has no role (label {}), so no pool takes it; it is left out",
+            annotations::ROLE
+        );
+        Finding::warning(Code::NO_ROLE, identity(config), "metadata.labels", message)
+    }));
+    (rendered, said)
+}
+
+/// The MachineConfigs that no pool takes because they have no role; rendered ones need none.
+fn without_role(objects: &Objects) -> impl Iterator<Item = &MachineConfig> {
+    let roleless = |config: &&MachineConfig| role(config).is_none_or(str::is_empty) && !is_rendered(config);
+    let configs = objects.configs.iter().filter(roleless);
+    configs.filter(|config| !is_selected(objects, config))
+}
+
+/// `MachineConfig/<name>`.
+fn identity(config: &MachineConfig) -> String {
+    let name = config.metadata.name.as_deref().unwrap_or_default();
+    format!("MachineConfig/{name}")
 }
 
 /// What is wrong with a MachineConfig by itself. It needs no role when a pool selects it by another label.
@@ -64,12 +87,13 @@ pub(crate) fn faults(objects: &Objects, config: &MachineConfig) -> Vec<Finding> 
     // Without any label it was refused by itself.
     let labelled = labels.is_some_and(|labels| !labels.is_empty());
     if labelled && role(config).is_none_or(str::is_empty) {
-        let object = format!(
-            "MachineConfig/{}",
-            config.metadata.name.as_deref().unwrap_or_default()
-        );
         let message = format!("has no role (label {}), so no pool takes it", annotations::ROLE);
-        found.push(Finding::error(Code::NO_ROLE, object, "metadata.labels", message));
+        found.push(Finding::error(
+            Code::NO_ROLE,
+            identity(config),
+            "metadata.labels",
+            message,
+        ));
     }
     found
 }
@@ -96,9 +120,19 @@ pub(crate) fn select(objects: &Objects, pool: &str) -> Result<Vec<MachineConfig>
 /// none, whatever its role labels name.
 pub(crate) fn names(objects: &Objects) -> BTreeSet<String> {
     let pools = objects.pools.iter().filter_map(|pool| pool.metadata.name.clone());
-    let roles = objects.configs.iter().filter_map(role);
+    let roles = roles(objects);
     let roles = roles.filter(|role| objects.pools.is_empty() || BUILT_IN.contains(role));
     pools.chain(roles.map(str::to_owned)).collect()
+}
+
+/// The pools of every cluster, to be named in a message.
+pub(crate) fn built_in() -> String {
+    BUILT_IN.join(", ")
+}
+
+/// Whether every cluster has a pool of that name.
+pub(crate) fn is_built_in(name: &str) -> bool {
+    BUILT_IN.contains(&name)
 }
 
 /// Whether a pool of that name is in the input, or in every cluster.
@@ -114,6 +148,12 @@ pub(crate) fn role(config: &MachineConfig) -> Option<&str> {
         .as_ref()?
         .get(annotations::ROLE)
         .map(String::as_str)
+}
+
+/// The roles of all MachineConfigs. An empty label is none.
+fn roles(objects: &Objects) -> impl Iterator<Item = &str> {
+    let roles = objects.configs.iter().filter_map(role);
+    roles.filter(|role| !role.is_empty())
 }
 
 /// Whether a MachineConfig is a rendered one, which no pool selects: it has the name of one and no role.
@@ -144,8 +184,14 @@ pub(crate) fn is_selected(objects: &Objects, config: &MachineConfig) -> bool {
 
 fn not_found(objects: &Objects, pool: &str) -> Finding {
     let mut present = names(objects);
-    present.extend(objects.configs.iter().filter_map(role).map(str::to_owned));
+    present.extend(roles(objects).map(str::to_owned));
+    let roleless = without_role(objects).count();
     let present = match present.len() {
+        0 if roleless > 0 => format!(
+            "no pool at all, since {} in it {} no role",
+            plural(roleless, "MachineConfig"),
+            if roleless == 1 { "has" } else { "have" }
+        ),
         0 => "no pool at all".to_owned(),
         _ => format!("the pools {}", present.into_iter().collect::<Vec<_>>().join(", ")),
     };

@@ -1,6 +1,7 @@
 //! `render`: what a pool's nodes get, and which MachineConfig each part of it came from.
 
 use anyhow::bail;
+use clap::builder::NonEmptyStringValueParser;
 use machineconfig::Rendered;
 
 use crate::cli::Exit;
@@ -23,7 +24,7 @@ use crate::terminal::Terminal;
     mcctl render -f examples/base --pool worker -o ignition | mcctl convert --to 3.2.0 -")]
 pub(crate) struct Args {
     /// The pool
-    #[arg(long, value_name = "POOL")]
+    #[arg(long, value_name = "POOL", value_parser = NonEmptyStringValueParser::new())]
     pool: String,
     #[command(flatten)]
     files: Files,

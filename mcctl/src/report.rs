@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crds::manifest::Fields;
 use machineconfig::Finding;
+use machineconfig::finding::point_at_fields;
 pub(crate) use machineconfig::finding::{Located, Place};
 use machineconfig::style::Styles;
 use serde::Serialize;
@@ -59,7 +59,11 @@ impl Findings {
 
     /// The findings, each once, at the line and column of their field.
     pub(crate) fn settle(mut self) -> Vec<Located> {
-        point_at_fields(&mut self.list, &self.texts);
+        let texts = self
+            .texts
+            .iter()
+            .map(|Text { name, text }| (name.as_str(), text.as_str()));
+        point_at_fields(&mut self.list, texts);
         distinct(self.list)
     }
 
@@ -68,26 +72,6 @@ impl Findings {
         let failed = self.any_error();
         print(terminal, &self.settle());
         failed
-    }
-}
-
-/// Puts findings about a field, placed where their object begins, at the field itself.
-fn point_at_fields(findings: &mut [Located], texts: &[Text]) {
-    for Text { name, text } in texts {
-        let wanting = findings.iter_mut().filter(|located| {
-            let Place { file, column, .. } = &located.place;
-            file == name && *column == 0 && !located.finding.field.is_empty()
-        });
-        let mut wanting = wanting.peekable();
-        if wanting.peek().is_none() {
-            continue;
-        }
-        let fields = Fields::of(text);
-        for located in wanting {
-            if let Some((line, column)) = fields.place(located.place.line, &located.finding.field) {
-                (located.place.line, located.place.column) = (line, column);
-            }
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The way out: results to standard output, messages to standard error, colour only where it is seen.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use anstyle::Style;
 use clap::ColorChoice;
@@ -24,17 +24,25 @@ pub(crate) fn paint(style: Style, text: &str) -> String {
     }
 }
 
+/// Whether `CLICOLOR_FORCE` is 0, which forces nothing. The library takes any value for yes.
+fn is_not_forced() -> bool {
+    std::env::var_os("CLICOLOR_FORCE").is_some_and(|value| value == "0")
+}
+
 // === impl Terminal ===
 
 impl Terminal {
     /// Colours as asked for; `auto` means on a terminal that knows them, unless `NO_COLOR` is set, and
-    /// anywhere when `CLICOLOR_FORCE` is.
+    /// anywhere when `CLICOLOR_FORCE` is, to anything but 0.
     pub(crate) fn new(choice: ColorChoice) -> Self {
-        let decide = |auto: anstream::ColorChoice| {
+        let (out, err) = (io::stdout(), io::stderr());
+        let decide = |auto: anstream::ColorChoice, is_terminal: bool| {
             let coloured = match choice {
                 ColorChoice::Always => true,
                 ColorChoice::Never => false,
-                ColorChoice::Auto => auto != anstream::ColorChoice::Never,
+                ColorChoice::Auto => {
+                    auto != anstream::ColorChoice::Never && (!is_not_forced() || is_terminal)
+                }
             };
             if coloured {
                 Styles::coloured()
@@ -43,8 +51,8 @@ impl Terminal {
             }
         };
         Self {
-            out: decide(anstream::AutoStream::choice(&io::stdout())),
-            err: decide(anstream::AutoStream::choice(&io::stderr())),
+            out: decide(anstream::AutoStream::choice(&out), out.is_terminal()),
+            err: decide(anstream::AutoStream::choice(&err), err.is_terminal()),
         }
     }
 

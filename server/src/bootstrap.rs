@@ -69,7 +69,12 @@ pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
         secure = address(&ports.secure),
         insecure = ports.insecure.as_ref().and_then(address),
         metrics = ports.metrics.as_ref().and_then(address),
-        pools = ?app.snapshot().ready_pools().map(|pool| &*pool.name).collect::<Vec<_>>(),
+        pools = app
+            .snapshot()
+            .ready_pools()
+            .map(|pool| &*pool.name)
+            .collect::<Vec<_>>()
+            .join(","),
         "Serving"
     );
     runtime.block_on(serve(ports, acceptor, &app, limits))?;

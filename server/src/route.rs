@@ -1,8 +1,8 @@
 //! From a request to its answer, as a function of values. Entry point: [`answer`].
 //!
 //! The order of evaluation and the status codes are the reference's (`MCO server 1.3`); Ignition retries on 5xx for
-//! ever and gives up at once on 4xx, so they matter. Where the reference redirects, this says 404: Ignition drops its
-//! `Accept` header on the way and would be served the wrong version.
+//! ever and gives up at once on 4xx, so they matter. Where the reference redirects, this says 404, or below `/config/`
+//! takes the last part of the path: Ignition drops its `Accept` header on the way and would be served the wrong version.
 
 use std::sync::Arc;
 

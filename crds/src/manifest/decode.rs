@@ -77,6 +77,7 @@ pub(super) fn object(value: Value) -> Result<Option<(Object, Vec<String>)>, Deco
         }
     };
     let (api_version, kind) = type_of(&value)?;
+    check_list(&api_version, &kind, &value)?;
     let name = value
         .get("metadata")
         .map(|metadata| text(metadata, "name"))
@@ -106,6 +107,21 @@ pub(super) fn object(value: Value) -> Result<Option<(Object, Vec<String>)>, Deco
         object: Some(identity),
         ..error
     })
+}
+
+/// That what is left of a list is one whose items are no fault: those of a well-formed one were taken out of it.
+fn check_list(api_version: &str, kind: &str, value: &Value) -> Result<(), DecodeError> {
+    let Some(element) = kind.strip_suffix("List") else {
+        return Ok(());
+    };
+    let is_list = (api_version, kind) == ("v1", "List") || decoder(api_version, element).is_some();
+    match value.get("items") {
+        Some(items) if is_list && !items.is_array() && !items.is_null() => {
+            let message = format!("items: expected a list, found {}", found(items));
+            Err(DecodeError::new(&["items"], Some(kind.to_owned()), message))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Reads a value as an object of one kind.

@@ -18,6 +18,8 @@ use crate::host::{Found, Looker, Root, Traits, WayError};
 pub(super) const MAX_NAME: usize = 255;
 /// Longest path, in bytes, the name beside it included: what the kernel takes, less what that adds.
 const MAX_PATH: usize = 4096 - 64;
+/// What to do about a path that there cannot be: nothing is in its place that could be moved away.
+const OTHER_PATH: &str = "Choose another path.";
 /// What is left free on a file system, in bytes: a full one makes the node ill, whoever filled it.
 const SPARE: u64 = 1 << 20;
 
@@ -83,9 +85,9 @@ impl<'a> Placed<'a> {
     /// Adds what is wanted at `path`; nothing if it is so already.
     pub(super) fn add(&mut self, id: &str, path: &Path, wish: Wish, housing: Housing) -> Result<(), Finding> {
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let name = path
-            .file_name()
-            .ok_or_else(|| finding(Code::TARGET_TYPE, shown(path), "is no path of a file"))?;
+        let name = path.file_name().ok_or_else(|| {
+            finding(Code::TARGET_TYPE, shown(path), "is no path of a file").remedy(OTHER_PATH)
+        })?;
         writable(path, name)?;
         let (wish, housing) = (wish.owned(self.root), housing.owned(self.root));
         let home = self.home(parent, &wish, housing, path)?;
@@ -333,7 +335,7 @@ fn writable(path: &Path, name: &OsStr) -> Result<(), Finding> {
     } else {
         return Ok(());
     };
-    Err(finding(Code::TARGET_TYPE, shown(path), wrong))
+    Err(finding(Code::TARGET_TYPE, shown(path), wrong).remedy(OTHER_PATH))
 }
 
 /// Where a directory is, links followed, and what of it is there already.

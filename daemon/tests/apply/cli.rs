@@ -198,7 +198,9 @@ fn without_a_config_the_disk_is_held_against_that_of_the_node() {
     let root = Root::new();
     let output = daemon(&root, &["verify"]);
     assert!(
-        code(&output) == 1 && all(&output).contains("MC7008"),
+        code(&output) == 1
+            && all(&output).contains("MC7008")
+            && all(&output).contains("help: Apply a config first, or name one with --config."),
         "{}",
         all(&output)
     );

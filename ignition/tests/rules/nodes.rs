@@ -65,6 +65,37 @@ fn modes_beyond_0777_are_found_in_files_alone() {
 }
 
 #[test]
+fn names_that_no_node_can_have_are_found_apart_from_validation() {
+    let config = Config::from_value(&json!({
+        "ignition": {"version": "3.5.0"},
+        "storage": {
+            "directories": [{"path": "/ok"}, {"path": "/d\0"}],
+            "files": [{"path": "/"}, {"path": "/a\0b"}, {"path": "/c"}],
+            "links": [{"path": "/l", "target": "t\0"}],
+        },
+        "systemd": {"units": [
+            {"name": "a.service", "dropins": [{"name": "b\0.conf"}, {"name": "c.conf"}]},
+            {"name": "a\0b.service"},
+        ]},
+    }));
+    let problems = config.expect("valid").config.impossible_names();
+    let places: Vec<_> = problems
+        .iter()
+        .map(|problem| (problem.path.as_str(), problem.kind))
+        .collect();
+    let expected = [
+        ("$.storage.directories[1].path", Kind::Path),
+        ("$.storage.files[0].path", Kind::Path),
+        ("$.storage.files[1].path", Kind::Path),
+        ("$.storage.links[0].target", Kind::Path),
+        ("$.systemd.units[0].dropins[0].name", Kind::Unit),
+        ("$.systemd.units[1].name", Kind::Unit),
+    ];
+    assert_eq!(places, expected);
+    assert!(problems.iter().all(|problem| problem.severity == Severity::Error));
+}
+
+#[test]
 fn files_are_overwritten_only_with_contents() {
     let lines = r#"
         {"overwrite": true}                                                            =>

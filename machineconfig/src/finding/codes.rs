@@ -86,8 +86,8 @@ codes! {
         "Set ignition.version to one of 2.2.0, 3.0.0, 3.1.0, 3.2.0, 3.3.0, 3.4.0, 3.5.0.";
     IGNITION_UNKNOWN_KEY = 1105: "A key is unknown to the declared Ignition version and is dropped.",
         "Remove the key, correct its spelling, or declare the Ignition version that knows it.";
-    IGNITION_PATH = 1106: "A path is not absolute and clean.",
-        "Write the path from the root, without //, . and .. parts or a trailing slash.";
+    IGNITION_PATH = 1106: "A path is not absolute and clean, or none that a node can have.",
+        "Write the path from the root, without //, . and .. parts, a trailing slash or NUL.";
     IGNITION_DUPLICATE = 1107: "The same thing is defined twice, or a path as two kinds of node.",
         "Keep one of the definitions.";
     IGNITION_MODE = 1108: "A mode is outside 0 to 0777.",

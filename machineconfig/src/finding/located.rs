@@ -4,6 +4,7 @@
 use std::fmt::{self, Write as _};
 
 use anstyle::Style;
+use crds::manifest::Fields;
 use serde::Serialize;
 
 use super::{Finding, Severity};
@@ -30,6 +31,27 @@ pub struct Located {
     /// What.
     #[serde(flatten)]
     pub finding: Finding,
+}
+
+/// Puts findings about a field, placed where their object begins, at the field itself. `texts` are the files they were met in, each
+/// with the name it has in [`Place::file`].
+pub fn point_at_fields<'a>(findings: &mut [Located], texts: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    for (name, text) in texts {
+        let wanting = findings.iter_mut().filter(|located| {
+            let Place { file, column, .. } = &located.place;
+            file == name && *column == 0 && !located.finding.field.is_empty()
+        });
+        let mut wanting = wanting.peekable();
+        if wanting.peek().is_none() {
+            continue;
+        }
+        let fields = Fields::of(text);
+        for located in wanting {
+            if let Some((line, column)) = fields.place(located.place.line, &located.finding.field) {
+                (located.place.line, located.place.column) = (line, column);
+            }
+        }
+    }
 }
 
 // === impl Place ===

@@ -88,6 +88,15 @@ pub(super) fn object_size(
     metadata.len() + spec_json.len()
 }
 
+/// Bytes that one more annotation takes.
+pub(super) fn annotation_size(key: &str, value: &str) -> usize {
+    let mut text = String::from(",");
+    string(key, &mut text);
+    text.push(':');
+    string(value, &mut text);
+    text.len()
+}
+
 fn strings(texts: &[String], out: &mut String) {
     out.push('[');
     for (index, text) in texts.iter().enumerate() {

@@ -25,6 +25,8 @@ pub(super) struct Merged {
     /// Files whose verification hash is of another MachineConfig than their contents.
     pub(super) inherited_hashes: InheritedHashes,
     lost_compression: LostCompression,
+    /// What rendered configs among the inputs say of where their own parts came from.
+    pub(super) inherited: HashMap<String, Provenance>,
     /// MachineConfigs whose Ignition part is refused by itself.
     invalid: BTreeSet<String>,
     /// Paths of files that could not be read, so it is not known what they would have been merged to.
@@ -39,6 +41,7 @@ pub(super) struct Merging<'a> {
     fields: Fields,
     inherited_hashes: InheritedHashes,
     lost_compression: LostCompression,
+    inherited: HashMap<String, Provenance>,
     invalid: BTreeSet<String>,
     unread: BTreeSet<String>,
 }
@@ -47,6 +50,10 @@ impl<'a> Merging<'a> {
     /// Adds the next input in merge order. Its parsed config is used up.
     pub(super) fn add(&mut self, input: &mut Input<'a>) {
         self.recorder.next(input.name);
+        if input.is_rendered() {
+            let provenance = crate::rendered::provenance(input.config);
+            self.inherited.insert(input.name.to_owned(), provenance);
+        }
         self.fields.add(input, &mut self.recorder);
         self.unread.extend(input.unread_paths().map(str::to_owned));
         self.invalid.extend(input.invalid.then(|| input.name.to_owned()));
@@ -72,8 +79,24 @@ impl<'a> Merging<'a> {
             provenance: self.recorder.finish(),
             inherited_hashes: self.inherited_hashes,
             lost_compression: self.lost_compression,
+            inherited: self.inherited,
             invalid: self.invalid,
             unread: self.unread,
+        }
+    }
+}
+
+/// Puts in place of rendered configs what these say themselves of where their parts came from.
+pub(super) fn inherit(provenance: &mut Provenance, inherited: &HashMap<String, Provenance>) {
+    if inherited.is_empty() {
+        return;
+    }
+    for (part, origin) in &mut provenance.origins {
+        for name in origin.beaten.iter_mut().chain([&mut origin.winner]) {
+            let inherited = inherited.get(name.as_str());
+            if let Some(source) = inherited.and_then(|inherited| inherited.winner(part)) {
+                source.clone_into(name);
+            }
         }
     }
 }
@@ -237,18 +260,23 @@ pub(super) fn size_finding(
     if size <= LARGE_SIZE {
         return None;
     }
-    let object = format!("MachineConfigPool/{pool}");
-    let largest = largest(ignition, provenance);
-    let message = format!("the rendered MachineConfig has {size} bytes, and {MAX_SIZE} are allowed{largest}");
+    let (object, field, brought) = match largest(ignition, provenance, size) {
+        Some((name, brought)) => (object(&name), "spec.config", brought),
+        None => (format!("MachineConfigPool/{pool}"), "", String::new()),
+    };
+    let message = format!(
+        "the rendered MachineConfig of the pool {pool} has {size} bytes, and {MAX_SIZE} are allowed{brought}"
+    );
     Some(if size <= MAX_SIZE {
-        Finding::warning(Code::RENDERED_LARGE, object, "", message)
+        Finding::warning(Code::RENDERED_LARGE, object, field, message)
     } else {
-        Finding::error(Code::RENDERED_TOO_LARGE, object, "", message)
+        Finding::error(Code::RENDERED_TOO_LARGE, object, field, message)
     })
 }
 
-/// Which MachineConfigs bring most of it, by the contents of their files as they are encoded.
-fn largest(ignition: &Config, provenance: &Provenance) -> String {
+/// The MachineConfig that brings most, and in words which ones do, by the contents of their files as they are encoded. `None` when
+/// the files are not most of all `size` bytes.
+fn largest(ignition: &Config, provenance: &Provenance, size: usize) -> Option<(String, String)> {
     const NAMED: usize = 3;
     let of_file = |file| (Value::text(file, "path"), source(file).map_or(0, str::len));
     let mut files: Vec<(&str, usize)> = files(ignition).map(of_file).collect();
@@ -267,6 +295,9 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
             *sizes.entry(&origin.winner).or_default() += size;
         }
     }
+    if sizes.values().sum::<usize>() < size / 2 {
+        return None;
+    }
     let mut sizes: Vec<_> = sizes.into_iter().collect();
     if sizes.len() > NAMED {
         sizes.select_nth_unstable_by_key(NAMED, |(name, size)| (Reverse(*size), *name));
@@ -277,13 +308,11 @@ fn largest(ignition: &Config, provenance: &Provenance) -> String {
         .iter()
         .map(|(name, size)| format!("{size} of {name}"))
         .collect();
-    if named.is_empty() {
-        String::new()
-    } else {
-        let (path, size) = first;
-        format!(
-            "; most are in files: {}; the largest is {path} with {size}",
-            named.join(", ")
-        )
-    }
+    let (path, size) = first;
+    let brought = format!(
+        "; most are in files: {}; the largest is {path} with {size}",
+        named.join(", ")
+    );
+    let (most, _) = sizes.first()?;
+    Some(((*most).to_owned(), brought))
 }

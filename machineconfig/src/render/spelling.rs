@@ -1,5 +1,7 @@
 //! Names and arguments that are rendered as they are, and that nothing takes.
 
+use ignition::Problem;
+
 use crate::{Code, Finding, pool};
 
 use super::input::Input;
@@ -49,5 +51,22 @@ pub(super) fn findings(input: &Input<'_>) -> Vec<Finding> {
             ));
         }
     }
+    findings.extend(impossible(input));
     findings
+}
+
+/// Names in the Ignition part that no node can have.
+fn impossible(input: &Input<'_>) -> Vec<Finding> {
+    let Some(parsed) = &input.parsed else {
+        return Vec::new();
+    };
+    let keeps_places = parsed.declared.starts_with('3');
+    let finding = |problem: &Problem| {
+        let mut finding = Finding::from_problem(input.object(), "spec.config", problem);
+        if !keeps_places && let Some(end) = finding.field.find('[') {
+            finding.field.truncate(end);
+        }
+        finding
+    };
+    parsed.config.impossible_names().iter().map(finding).collect()
 }

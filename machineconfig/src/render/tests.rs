@@ -244,6 +244,10 @@ fn the_size_limit_lies_where_the_reference_has_it() {
     only(&of(1_572_050).unwrap().warnings, Code::RENDERED_LARGE);
     let finding = &of(1_572_100).unwrap_err()[0];
     assert_eq!(finding.code, Code::RENDERED_TOO_LARGE);
+    assert_eq!(
+        (finding.object.as_str(), finding.field.as_str()),
+        ("MachineConfigPool/worker", "")
+    );
     assert!(finding.message.contains("1572900"), "{finding}");
     assert_eq!(of(1_200_000).unwrap().warnings, []);
 }
@@ -476,6 +480,68 @@ fn a_rendered_object_carries_name_annotations_and_spec() {
 }
 
 #[test]
+fn a_rendered_config_among_the_inputs_keeps_its_own_origins() {
+    let file = |path: &str| json!({"path": path, "contents": {"source": "data:,a"}});
+    let first = render(
+        "worker",
+        &[with_file("00", &file("/a")), with_file("01", &file("/b"))],
+        &defaults(),
+    )
+    .unwrap();
+    let winner = |inputs: &[MachineConfig]| {
+        let again = render("worker", inputs, &defaults()).unwrap();
+        let origin = |path: &str| again.provenance.origins[&Part::Path(path.to_owned())].clone();
+        (origin("/a").winner, origin("/b"))
+    };
+    let mut given = first.machine_config();
+    given.metadata.labels = Some(BTreeMap::from([("any".to_owned(), "label".to_owned())]));
+    // Of another role, so that it comes last.
+    let mut over = with_file("z", &file("/b"));
+    over.metadata.labels = given.metadata.labels.clone();
+    let (a, b) = winner(&[given.clone(), over.clone()]);
+    assert_eq!(
+        (a.as_str(), b.winner.as_str(), b.beaten),
+        ("00", "z", vec!["01".to_owned()])
+    );
+    // One that is no rendered config is itself where its parts come from, whatever it says.
+    given.metadata.name = Some("mine".to_owned());
+    given
+        .metadata
+        .annotations
+        .as_mut()
+        .unwrap()
+        .remove(annotations::GENERATED_BY_CONTROLLER_VERSION);
+    assert_eq!(winner(&[given, over]).0, "mine");
+}
+
+#[test]
+fn the_origins_are_left_out_where_they_would_make_the_object_large() {
+    let of = |size: usize| {
+        let text = format!("data:,{}", "x".repeat(size));
+        let file = with_file("00", &json!({ "path": "/a", "contents": { "source": text } }));
+        render("worker", &[file], &defaults()).unwrap()
+    };
+    let object_size = |rendered: &Rendered| {
+        let mut annotations = rendered.annotations.clone();
+        let all = rendered.machine_config().metadata.annotations.unwrap_or_default();
+        let told = all.contains_key(annotations::PROVENANCE);
+        annotations.extend(all);
+        (
+            json::object_size(&rendered.name, "worker", &annotations, &rendered.spec_json),
+            told,
+        )
+    };
+    let (with, told) = object_size(&of(1000));
+    assert!(told);
+    let room = LARGE_SIZE - with;
+    assert_eq!(object_size(&of(1000 + room)), (LARGE_SIZE, true));
+    let without = of(1001 + room);
+    assert_eq!(without.warnings, []);
+    let (size, told) = object_size(&without);
+    assert!(!told && size == without.size && size < LARGE_SIZE, "{size}");
+}
+
+#[test]
 fn a_rendered_config_needs_no_role_and_a_name_like_one_is_doubtful() {
     let mut rendered = render("worker", &[worker("00", json!({}))], &defaults())
         .unwrap()
@@ -618,7 +684,26 @@ fn what_lies_below_a_file_is_told_of_with_both_sides() {
 fn names_and_arguments_that_nothing_takes_are_refused_strictly_only() {
     let units = json!([{ "name": ".service", "enabled": true }, { "name": "a@.service" }]);
     let unit = json!({ "config": { "ignition": { "version": "3.2.0" }, "systemd": { "units": units } } });
+    let files = json!([{ "path": "/", "contents": { "source": "data:,x" } }]);
+    let links = json!([{ "path": "/l\u{0}", "target": "/x" }]);
+    let root = json!({ "config": { "ignition": { "version": "3.2.0" }, "storage": { "files": files } } });
+    let link = json!({ "config": { "ignition": { "version": "3.2.0" }, "storage": { "links": links } } });
+    let old_file = json!([{ "filesystem": "root", "path": "/a\u{0}", "contents": { "source": "data:,x" } }]);
+    let old = json!({ "config": { "ignition": { "version": "2.2.0" }, "storage": { "files": old_file } } });
     let table = [
+        (
+            "a",
+            root,
+            Code::IGNITION_PATH,
+            "spec.config.storage.files[0].path",
+        ),
+        (
+            "a",
+            link,
+            Code::IGNITION_PATH,
+            "spec.config.storage.links[0].path",
+        ),
+        ("a", old, Code::IGNITION_PATH, "spec.config.storage.files"),
         ("Not_A_Name", json!({}), Code::OBJECT_NAME, "metadata.name"),
         (
             "a",
@@ -666,6 +751,10 @@ fn a_size_beyond_the_limit_is_told_beside_other_faults_with_the_largest_file() {
     let findings = refused(&configs);
     only(&findings, Code::KERNEL_TYPE);
     let large = only(&findings, Code::RENDERED_TOO_LARGE);
+    assert_eq!(
+        (large.object.as_str(), large.field.as_str()),
+        ("MachineConfig/01", "spec.config")
+    );
     assert!(
         large
             .message

@@ -224,6 +224,84 @@ fn a_pool_that_is_not_there_is_answered_with_those_that_are() {
 }
 
 #[test]
+fn a_machine_config_without_role_is_told_of_wherever_it_is_left_out() {
+    let sound = machine_config("50-a", "worker", &one_file("/etc/a", "0644", "data:,a"));
+    let roleless = machine_config("50-b", "x", &one_file("/etc/b", "0644", "data:,b"));
+    let other_label = roleless.replace("machineconfiguration.openshift.io/role: x", "team: b");
+    let empty = roleless.replace("/role: x", "/role: \"\"");
+    let directory = tempfile::tempdir().unwrap();
+    for roleless in [other_label, empty] {
+        let path = directory.path().join("b.yaml");
+        fs::write(&path, &roleless).unwrap();
+        let place = format!(
+            "warning[MC1132] {}:6:5: MachineConfig/50-b metadata.labels: ",
+            path.display()
+        );
+        let beside = run_with_input(
+            &format!("render --pool worker -o name -f - {}", path.display()),
+            sound.as_bytes(),
+        );
+        assert_eq!(beside.code, 0, "{}", beside.err);
+        assert!(beside.err.starts_with(&place), "{}", beside.err);
+        fs::write(directory.path().join("a.yaml"), &sound).unwrap();
+        let both = directory.path().display();
+        let plan = run(&format!("plan --pool worker --from {both} --to {both}"));
+        assert_eq!(plan.code, 0, "{}", plan.err);
+        assert_eq!(plan.err.matches(&place).count(), 1, "{}", plan.err);
+        let alone = run(&format!("render --pool worker -f {}", path.display()));
+        assert_eq!(alone.code, 1);
+        assert!(
+            alone.err.contains(&place)
+                && alone
+                    .err
+                    .contains("no pool at all, since 1 MachineConfig in it has no role"),
+            "{}",
+            alone.err
+        );
+    }
+}
+
+#[test]
+fn names_that_no_node_can_have_are_refused() {
+    let nul = r"/etc/a\0b";
+    let spec = one_file(&format!("\"{nul}\""), "0644", "data:,a");
+    let root = one_file("/", "0644", "data:,a");
+    for (spec, says) in [(spec, "NUL"), (root, "root")] {
+        let input = machine_config("50-a", "worker", &spec);
+        for command in ["lint -f -", "render --pool worker -f -", "convert --to 3.4.0 -"] {
+            let ran = run_with_input(command, input.as_bytes());
+            assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{command}: {}", ran.err);
+            assert!(
+                ran.err.contains("error[MC1106] -:")
+                    && ran
+                        .err
+                        .contains("MachineConfig/50-a spec.config.storage.files[0].path: ")
+                    && ran.err.contains(says),
+                "{command}: {}",
+                ran.err
+            );
+        }
+    }
+}
+
+#[test]
+fn a_list_whose_items_are_none_is_refused() {
+    for kind in [
+        "apiVersion: v1\nkind: List\n",
+        "apiVersion: machineconfiguration.openshift.io/v1\nkind: MachineConfigList\n",
+    ] {
+        let ran = run_with_input("lint -f -", format!("{kind}items: 7\n").as_bytes());
+        assert_eq!(ran.code, 1, "{}", ran.err);
+        assert!(
+            ran.err.starts_with("error[MC1005] -:3:")
+                && ran.err.contains("items: expected a list, found a number"),
+            "{}",
+            ran.err
+        );
+    }
+}
+
+#[test]
 fn malformed_yaml_is_placed_by_line_and_column() {
     let ran = run("lint -f mcctl/tests/bad/malformed-yaml.yaml");
     let place = ran
@@ -311,7 +389,8 @@ fn a_result_over_the_size_limit_is_refused() {
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{}", ran.err);
         for part in [
             "error[MC1207]",
-            "MachineConfigPool/worker",
+            "MachineConfig/50-large-0 spec.config: ",
+            "of the pool worker has ",
             "1572864",
             "400006 of 50-large-0, 400006 of 50-large-1",
             "help: ",

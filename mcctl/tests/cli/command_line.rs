@@ -69,6 +69,11 @@ fn wrong_command_lines_end_with_1_which_plan_does_not_use_for_an_answer() {
         ),
         ("plan --pool worker --from - --to -", "standard input"),
         ("rendr", "render"),
+        ("render -f examples/base --pool=", "--pool <POOL>"),
+        (
+            "plan --from examples/base --to examples/base --pool=",
+            "--pool <POOL>",
+        ),
     ];
     for (line, says) in lines {
         let ran = run(line);

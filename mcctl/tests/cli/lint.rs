@@ -52,7 +52,31 @@ fn each_problem_is_told_once_though_two_pools_are_rendered_from_it() {
     );
     assert_eq!(ran.code, 1);
     assert_eq!(ran.err.matches("error[MC1108]").count(), 1, "{}", ran.err);
-    assert!(ran.err.ends_with(": 1 error\n"), "{}", ran.err);
+    assert!(ran.err.ends_with(": 1 error, 1 warning\n"), "{}", ran.err);
+}
+
+#[test]
+fn without_pools_a_role_that_not_every_cluster_has_is_warned_of_once() {
+    let two = format!(
+        "{}---\n{}---\n{}",
+        machine_config("50-a", "gpus", &one_file("/etc/a", "0644", "data:,a")),
+        machine_config("50-b", "gpus", &one_file("/etc/b", "0644", "data:,b")),
+        machine_config("50-c", "arbiter", &one_file("/etc/c", "0644", "data:,c")),
+    );
+    let ran = run_with_input("lint -f -", two.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let first = ran.err.lines().next().unwrap();
+    assert!(
+        first.starts_with("warning[MC1213] -:6:")
+            && first.contains(" MachineConfig/50-a metadata.labels[")
+            && first.ends_with("the pools of every cluster are master, worker, arbiter"),
+        "{first}"
+    );
+    assert!(ran.err.ends_with(": 1 warning\n"), "{}", ran.err);
+    let pool = "apiVersion: machineconfiguration.openshift.io/v1\nkind: MachineConfigPool\nmetadata: {name: gpus}\nspec:\n  \
+                machineConfigSelector:\n    matchLabels: {machineconfiguration.openshift.io/role: gpus}\n";
+    let with_pool = run_with_input("lint -f -", format!("{two}---\n{pool}").as_bytes());
+    assert!(!with_pool.err.contains("MC1213"), "{}", with_pool.err);
 }
 
 #[test]

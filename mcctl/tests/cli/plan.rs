@@ -159,10 +159,14 @@ fn rendered_configs_are_taken_as_they_are() {
     );
     let other = run(&format!("plan --pool worker --from {old} --to {new}"));
     assert_eq!((other.code, other.out.as_str()), (1, ""));
+    let first = other.err.lines().next().unwrap();
     assert!(
-        other
-            .err
-            .starts_with(&format!("error[MC6001] {old}:4:9: MachineConfig/rendered-edge-")),
+        first.starts_with(&format!("error[MC6001] {old}:")),
+        "{}",
+        other.err
+    );
+    assert!(
+        first.contains(": MachineConfig/rendered-edge-") && first.contains(" metadata.name: is no rendered"),
         "{}",
         other.err
     );

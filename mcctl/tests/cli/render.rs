@@ -119,6 +119,14 @@ fn directories_below_are_read_when_asked_for() {
         flat.err
     );
     assert!(name(&format!("render --pool worker -o name -R -f {path}")).starts_with("rendered-worker-"));
+    let links = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(&below, links.path().join("c")).unwrap();
+    let ran = run(&format!("lint -R -f {}", links.path().display()));
+    assert!(
+        ran.err.contains("MC1004") && ran.err.contains("links to directories are not followed"),
+        "{}",
+        ran.err
+    );
 }
 
 #[test]

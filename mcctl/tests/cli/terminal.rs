@@ -11,7 +11,8 @@ const ESCAPE: char = '\u{1b}';
 #[test]
 fn pipes_get_no_colours_unless_they_are_forced() {
     type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], bool);
-    let table: [Row; 8] = [
+    let table: [Row; 9] = [
+        (&[], &[("CLICOLOR_FORCE", "0")], false),
         (&[], &[], false),
         (&["--color", "auto"], &[], false),
         (&["--color", "always"], &[], true),
@@ -99,21 +100,28 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
 
 #[test]
 fn a_full_disk_is_a_failure() {
-    let mut command = mcctl(["render", "--pool", "worker", "-f", "examples/base"]);
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = command
-        .stdout(full)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-        .wait_with_output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    let err = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        err.starts_with("error: cannot write to standard output: No space left"),
-        "{err}"
-    );
+    for line in [
+        "render --pool worker -f examples/base",
+        "--help",
+        "plan --help",
+        "--version",
+    ] {
+        let mut command = mcctl(line.split_whitespace());
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command
+            .stdout(full)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            err.starts_with("error: cannot write to standard output: No space left"),
+            "{line}: {err}"
+        );
+    }
 }
 
 /// Clears the screen, sets the title, writes right to left, and passes for a line of its own.
