@@ -29,12 +29,15 @@ const LOUD: &str = "/etc/loud/b";
 /// A file for which a service restarts, which takes a while.
 const SLOW: &str = "/etc/slow/c";
 
+/// What is tried, one after the other on one cluster.
+type Step = fn(&mut Cluster) -> Result<()>;
+
 #[test]
 #[ignore = "needs root, parts of clusters and static programs"]
 fn a_daemon_keeps_a_node_through_everything() -> Result<()> {
     let mut cluster = Cluster::up(&Options::workers(1))?;
     install(&cluster)?;
-    let mut steps: Vec<(&str, fn(&mut Cluster) -> Result<()>)> = vec![
+    let mut steps: Vec<(&str, Step)> = vec![
         ("first", a_node_without_anything_gets_its_first_config),
         ("none", a_change_under_the_policy_none_does_not_disrupt),
         ("reboot", a_change_that_needs_a_reboot_is_done_after_it),
