@@ -29,7 +29,7 @@ const LOUD: &str = "/etc/loud/b";
 /// A file for which a service restarts, which takes a while.
 const SLOW: &str = "/etc/slow/c";
 
-/// What is tried, one after the other on one cluster.
+/// What is tried, one after the other on the same node.
 type Step = fn(&mut Cluster) -> Result<()>;
 
 #[test]
@@ -37,16 +37,16 @@ type Step = fn(&mut Cluster) -> Result<()>;
 fn a_daemon_keeps_a_node_through_everything() -> Result<()> {
     let mut cluster = Cluster::up(&Options::workers(1))?;
     install(&cluster)?;
-    let mut steps: Vec<(&str, Step)> = vec![
+    let steps: [(&str, Step); 8] = [
         ("first", a_node_without_anything_gets_its_first_config),
         ("none", a_change_under_the_policy_none_does_not_disrupt),
         ("reboot", a_change_that_needs_a_reboot_is_done_after_it),
         ("drift", drift_degrades_and_heals),
         ("bad", a_config_that_fails_is_told_and_another_heals),
         ("term", a_change_is_finished_before_the_daemon_ends),
+        ("away", an_api_server_that_is_away_holds_up_nothing_for_good),
+        ("kill", a_daemon_that_is_killed_at_any_time_comes_to_the_end),
     ];
-    steps.push(("away", an_api_server_that_is_away_holds_up_nothing_for_good));
-    steps.push(("kill", a_daemon_that_is_killed_at_any_time_comes_to_the_end));
     for (name, step) in steps {
         let begin = Instant::now();
         let outcome = step(&mut cluster);
