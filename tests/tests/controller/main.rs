@@ -8,6 +8,7 @@ mod world;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use e2e::cluster::wait_on;
 use serde_json::json;
 
 use agents::{Agents, DRAINS};
@@ -79,18 +80,14 @@ fn one_node_at_a_time_up_to_updated(world: &mut World) -> Result<()> {
     let sampled = Sampled::begin(world, "one")?;
     world.configure("50-one", "one", &file("/etc/one", "1"))?;
     let target = world.wait_updated("one", &pool.target)?;
-    let samples = sampled.end()?;
+    let seen = sampled.end()?;
+    ensure!(seen.most_busy() == 1, "{} nodes at a time", seen.most_busy());
     ensure!(
-        samples.most_busy() == 1,
-        "{} nodes at a time",
-        samples.most_busy()
-    );
-    ensure!(
-        samples.order().len() == 3,
+        seen.order().len() == 3,
         "not every node had its turn: {:?}",
-        samples.order()
+        seen.order()
     );
-    ensure!(samples.waited_tainted(), "a node that waited had no taint");
+    ensure!(seen.waited_tainted(), "a node that waited had no taint");
     let rendered = world.api().get(&World::config_path(&target))?;
     ensure!(
         rendered["metadata"]["ownerReferences"][0]["name"] == "one"
@@ -219,12 +216,8 @@ fn two_of_five_are_never_exceeded(world: &mut World) -> Result<()> {
     let second = world.target("five")?;
     world.configure("52-five", "five", &file("/etc/five-three", "1"))?;
     world.wait_updated("five", &second)?;
-    let samples = sampled.end()?;
-    ensure!(
-        samples.most_busy() == 2,
-        "{} nodes at a time",
-        samples.most_busy()
-    );
+    let seen = sampled.end()?;
+    ensure!(seen.most_busy() == 2, "{} nodes at a time", seen.most_busy());
     Ok(())
 }
 
@@ -282,7 +275,11 @@ fn a_budget_that_blocks_is_named_until_it_is_met(world: &mut World) -> Result<()
         object["spec"]["unschedulable"].is_null() && world::own_annotation(&object, "drain").is_empty(),
         "the node was not given back: {object}"
     );
-    // An administrator's cordon is respected: the node is not updated, and stays cordoned.
+    a_cordon_by_an_administrator_is_respected(world, node)
+}
+
+/// The node is not updated, and stays cordoned.
+fn a_cordon_by_an_administrator_is_respected(world: &mut World, node: &str) -> Result<()> {
     world
         .api()
         .merge(&World::node_path(node), &json!({"spec": {"unschedulable": true}}))?;
@@ -314,12 +311,8 @@ fn another_replica_goes_on_when_the_leader_is_killed(world: &mut World) -> Resul
     })?;
     let killed = world.kill_leader()?;
     world.wait_updated("replicas", &before.target)?;
-    let samples = sampled.end()?;
-    ensure!(
-        samples.most_busy() <= 2,
-        "{} nodes at a time",
-        samples.most_busy()
-    );
+    let seen = sampled.end()?;
+    ensure!(seen.most_busy() <= 2, "{} nodes at a time", seen.most_busy());
     let holder = world.leader()?;
     ensure!(
         !holder.is_empty() && holder != killed,
@@ -329,7 +322,7 @@ fn another_replica_goes_on_when_the_leader_is_killed(world: &mut World) -> Resul
     world.start_controller()?;
     let code = world.terminate_leader()?;
     ensure!(code == Some(0), "the leader ended with {code:?}");
-    world.wait_within("another one to lead at once", Duration::from_secs(4), || {
+    wait_on("another one to lead at once", Duration::from_secs(4), || {
         let next = world.leader()?;
         Ok((!next.is_empty() && next != holder).then_some(()))
     })

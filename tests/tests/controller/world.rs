@@ -330,16 +330,7 @@ impl World {
     }
 
     pub(crate) fn wait<T>(&self, what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        self.wait_within(what, DEADLINE, look)
-    }
-
-    pub(crate) fn wait_within<T>(
-        &self,
-        what: &str,
-        deadline: Duration,
-        look: impl FnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
-        wait_on(what, deadline, look)
+        wait_on(what, DEADLINE, look)
     }
 
     /// Passes the outcome on, with what the controllers wrote when it is a failure.
