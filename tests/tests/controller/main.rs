@@ -51,9 +51,9 @@ fn what_must_be_there_is_made(world: &mut World) -> Result<()> {
         "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/master",
         "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/worker",
     ] {
-        world.wait(&format!("{path} to be made"), || world.api().find(path))?;
+        world::wait(&format!("{path} to be made"), || world.api().find(path))?;
     }
-    world.wait("the merged policy", || {
+    world::wait("the merged policy", || {
         let settings = world
             .api()
             .get("/apis/operator.openshift.io/v1/machineconfigurations/cluster")?;
@@ -64,7 +64,7 @@ fn what_must_be_there_is_made(world: &mut World) -> Result<()> {
             .then_some(()))
     })?;
     // Nobody has written a MachineConfig for it, and that is no fault.
-    world.wait("the status of an empty pool", || {
+    world::wait("the status of an empty pool", || {
         let pool = world.pool("master")?;
         Ok((condition(&pool, "Degraded") == "False").then_some(()))
     })?;
@@ -115,7 +115,7 @@ fn one_node_at_a_time_up_to_updated(world: &mut World) -> Result<()> {
         pool["metadata"]
     );
     for reason in ["RenderedConfigGenerated", "SetDesiredConfig", "Completed"] {
-        world.wait(&format!("the event {reason}"), || {
+        world::wait(&format!("the event {reason}"), || {
             Ok(world.events_of("one")?.contains(&reason.to_owned()).then_some(()))
         })?;
     }
@@ -134,7 +134,7 @@ fn a_paused_pool_is_rendered_and_not_rolled_out(world: &mut World) -> Result<()>
     let before = world.make_pool("paused", 2, &json!({"paused": true}))?;
     world.configure("50-paused", "paused", &file("/etc/paused", "1"))?;
     let target = world.wait_rendered("paused", &before.target)?;
-    world.wait("the pool to say that it is paused", || {
+    world::wait("the pool to say that it is paused", || {
         let pool = world.pool("paused")?;
         let message = world::message(&pool, "Updating");
         let is_said = message.contains("paused") && message.contains(&target);
@@ -160,7 +160,7 @@ fn a_paused_pool_is_rendered_and_not_rolled_out(world: &mut World) -> Result<()>
 fn a_bad_config_degrades_its_pool_and_heals(world: &mut World) -> Result<()> {
     let before = world.make_pool("bad", 2, &json!({}))?;
     world.configure("50-bad", "bad", &json!({"kernelType": "slow"}))?;
-    world.wait("the pool to be degraded by name", || {
+    world::wait("the pool to be degraded by name", || {
         let pool = world.pool("bad")?;
         let message = world::message(&pool, "RenderDegraded");
         let is_named = message.contains("MachineConfig/50-bad") && message.contains("spec.kernelType");
@@ -171,7 +171,7 @@ fn a_bad_config_degrades_its_pool_and_heals(world: &mut World) -> Result<()> {
         "a refused config was taken"
     );
     world.api().delete(&World::config_path("50-bad"))?;
-    world.wait("the pool to heal", || {
+    world::wait("the pool to heal", || {
         let pool = world.pool("bad")?;
         Ok(
             (condition(&pool, "RenderDegraded") == "False" && condition(&pool, "Degraded") == "False")
@@ -182,21 +182,21 @@ fn a_bad_config_degrades_its_pool_and_heals(world: &mut World) -> Result<()> {
     let directory = json!({"config": {"ignition": {"version": "3.5.0"},
         "storage": {"directories": [{"path": "/etc/made-once"}]}}});
     world.configure("50-bad", "bad", &directory)?;
-    world.wait("the pool to be degraded by what cannot be followed", || {
+    world::wait("the pool to be degraded by what cannot be followed", || {
         let message = world::message(&world.pool("bad")?, "RenderDegraded");
         Ok((message.contains("MachineConfig/50-bad") && message.contains("/etc/made-once")).then_some(()))
     })?;
     world.api().delete(&World::config_path("50-bad"))?;
     // And one that fails on the node: the rollout stops there, and another target heals it.
     world.configure("60-bad", "bad", &file("/etc/bad", agents::FAILS))?;
-    world.wait("a node to fail and its pool to say so", || {
+    world::wait("a node to fail and its pool to say so", || {
         let pool = world.pool("bad")?;
         let message = world::message(&pool, "NodeDegraded");
         let is_said = message.contains("the played daemon cannot apply it");
         Ok((is_said && pool["status"]["degradedMachineCount"] == 1).then_some(()))
     })?;
     world.api().delete(&World::config_path("60-bad"))?;
-    world.wait("the node to go back and the pool to be updated", || {
+    world::wait("the node to go back and the pool to be updated", || {
         let pool = world.pool("bad")?;
         let is_back = pool["status"]["configuration"]["name"] == before.target.as_str();
         let heals = condition(&pool, "Updated") == "True" && condition(&pool, "Degraded") == "False";
@@ -239,12 +239,12 @@ fn a_budget_that_blocks_is_named_until_it_is_met(world: &mut World) -> Result<()
     });
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     world.api().create(budgets, &budget)?;
-    world.wait("the budget to be counted", || {
+    world::wait("the budget to be counted", || {
         let budget = world.api().get(&format!("{budgets}/keeps"))?;
         Ok((budget["status"]["currentHealthy"] == 1).then_some(()))
     })?;
     world.configure("50-drained", "drained", &file("/etc/drained", "1"))?;
-    world.wait("the drain to name pod and budget", || {
+    world::wait("the drain to name pod and budget", || {
         let report = world.api().get(&format!(
             "/apis/machineconfiguration.openshift.io/v1/machineconfignodes/{node}"
         ))?;
@@ -286,7 +286,7 @@ fn a_cordon_by_an_administrator_is_respected(world: &mut World, node: &str) -> R
     let target = world.target("drained")?;
     world.configure("51-drained", "drained", &file("/etc/drained-too", "1"))?;
     let next = world.wait_rendered("drained", &target)?;
-    world.wait("the pool to wait for the administrator", || {
+    world::wait("the pool to wait for the administrator", || {
         let message = world::message(&world.pool("drained")?, "Updating");
         Ok((message.contains("cordoned, not by an update") && message.contains(&next)).then_some(()))
     })?;
@@ -305,7 +305,7 @@ fn another_replica_goes_on_when_the_leader_is_killed(world: &mut World) -> Resul
     world.start_controller()?;
     let sampled = Sampled::begin(world, "replicas")?;
     world.configure("50-replicas", "replicas", &file("/etc/replicas", "1"))?;
-    world.wait("the rollout to be under way", || {
+    world::wait("the rollout to be under way", || {
         let pool = world.pool("replicas")?;
         Ok((pool["status"]["updatedMachineCount"].as_i64() >= Some(1) || sampled_busy(world)?).then_some(()))
     })?;
@@ -340,7 +340,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
     let path = World::config_path(&target);
     let original = world.api().get(&path)?;
     world.api().delete(&path)?;
-    world.wait("the deleted config to be back", || {
+    world::wait("the deleted config to be back", || {
         let found = world.api().find(&path)?;
         Ok(found.filter(|found| {
             found["spec"] == original["spec"] && found["metadata"]["uid"] != original["metadata"]["uid"]
@@ -349,7 +349,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
     let tampered =
         json!({"spec": {"kernelArguments": ["evil"], "config": {"passwd": {"users": [{"name": "evil"}]}}}});
     world.api().merge(&path, &tampered)?;
-    world.wait("the changed config to be mended", || {
+    world::wait("the changed config to be mended", || {
         Ok((world.api().get(&path)?["spec"] == original["spec"]).then_some(()))
     })?;
     // The config that nodes have, while the pool goes to another one, cannot be rendered any more.
@@ -357,7 +357,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
     world.configure("50-restored", "restored", &file("/etc/restored", "1"))?;
     world.wait_rendered("restored", &target)?;
     world.api().delete(&path)?;
-    world.wait("the config that a node has to be back", || {
+    world::wait("the config that a node has to be back", || {
         let found = world.api().find(&path)?;
         Ok(found.filter(|found| found["spec"] == original["spec"]))
     })?;
@@ -371,7 +371,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
         )?;
         target = world.wait_updated("restored", &target)?;
     }
-    world.wait("old rendered configs to be deleted", || {
+    world::wait("old rendered configs to be deleted", || {
         let names = world.rendered("restored")?;
         ensure!(names.contains(&target), "the config in use is gone: {names:?}");
         Ok((names.len() <= world::KEEP + 1).then_some(()))
