@@ -72,8 +72,8 @@ fn refusals_have_no_body_and_the_right_status() {
         let response = server.ask(method, path, headers);
         assert_eq!(response.status, status, "{method} {path}");
         assert_eq!(response.header("Location"), None, "{method} {path}");
-        let serves = path.starts_with("/config/") && status == 200;
-        if !serves {
+        let has_body = path.starts_with("/config/") && status == 200;
+        if !has_body {
             assert_eq!(response.header("Content-Length"), Some("0"), "{method} {path}");
             assert_eq!(response.header("Content-Type"), None, "{method} {path}");
         }
