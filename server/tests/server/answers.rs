@@ -62,6 +62,8 @@ fn refusals_have_no_body_and_the_right_status() {
         ("GET", "/config", V34, 404),
         ("GET", "//config/master", V34, 404),
         ("GET", "/config/../config/master?x=y", V34, 200),
+        ("GET", "/config//master", V34, 200),
+        ("GET", "//config/..", V34, 404),
         ("HEAD", "/", "", 404),
         ("GET", "/healthz", "", 200),
         ("HEAD", "/healthz", "", 200),
@@ -70,7 +72,8 @@ fn refusals_have_no_body_and_the_right_status() {
         let response = server.ask(method, path, headers);
         assert_eq!(response.status, status, "{method} {path}");
         assert_eq!(response.header("Location"), None, "{method} {path}");
-        if !path.contains("../") {
+        let has_body = path.starts_with("/config/") && status == 200;
+        if !has_body {
             assert_eq!(response.header("Content-Length"), Some("0"), "{method} {path}");
             assert_eq!(response.header("Content-Type"), None, "{method} {path}");
         }

@@ -62,6 +62,7 @@ fn a_changed_pool_is_served_and_a_broken_one_stays_as_it_was() {
         status == 200 && body.contains(&format!("data:,revision-{n}\""))
     };
     assert!(revision("worker", 1));
+    assert_eq!(server.line("Serving").unwrap()["pools"], "master,worker");
     site.write_pool("worker", 2);
     until("the second revision", || revision("worker", 2).then_some(()));
     assert!(revision("master", 1));
