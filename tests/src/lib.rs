@@ -17,7 +17,8 @@ pub mod vm;
 use std::path::Path;
 
 /// The root of the repository.
-pub(crate) fn repository() -> &'static Path {
+#[must_use]
+pub fn repository() -> &'static Path {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.parent().unwrap_or(package)
 }

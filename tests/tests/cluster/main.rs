@@ -1,6 +1,7 @@
 //! Real clusters: what the harness promises to those who test with it. Clusters need root, the parts that are built once and static
 //! programs; `cargo xtask test` provides them.
 
+mod deployed;
 mod kept;
 mod words;
 

@@ -1,0 +1,180 @@
+//! What `deploy/` holds, on a real API server: it is taken as a whole, each account may do what it uses and nothing more, and what must
+//! not be written is refused with words that help.
+
+use anyhow::{Result, bail, ensure};
+use e2e::cluster::{Cluster, Options, wait_on};
+use e2e::repository;
+use serde_json::{Value, json};
+
+use crate::words::DEADLINE;
+
+/// Everything that is installed.
+const BASE: &str = "deploy/base";
+/// Who the daemon is.
+const DAEMON: &str = "system:serviceaccount:machine-config:machine-config-daemon";
+/// Who the controller is.
+const CONTROLLER: &str = "system:serviceaccount:machine-config:machine-config-controller";
+const POOLS: &str = "/apis/machineconfiguration.openshift.io/v1/machineconfigpools";
+
+#[test]
+#[ignore = "needs root, parts of clusters and static programs"]
+fn what_is_deployed_is_taken_and_holds_no_right_too_many() -> Result<()> {
+    let cluster = Cluster::up(&Options::workers(0))?;
+    for overlay in [BASE, "deploy/overlays/openshift"] {
+        let made = cluster.kubectl(&["kustomize", &path(overlay)])?;
+        ensure!(made.code == Some(0), "{overlay}: {}", made.all());
+    }
+    // The second time the definitions are known, whose objects the rest is about.
+    for _ in 0..2 {
+        cluster.kubectl(&["apply", "--server-side", "-k", &path(BASE)])?;
+    }
+    let applied = cluster.kubectl(&["apply", "--server-side", "-k", &path(BASE)])?;
+    cluster.judged("applied", taken(applied.code == Some(0), &applied.all()))?;
+    cluster.judged("rights", rights(&cluster))?;
+    cluster.judged("admission", refusals(&cluster))
+}
+
+fn path(below: &str) -> String {
+    repository().join(below).display().to_string()
+}
+
+fn taken(all: bool, said: &str) -> Result<()> {
+    ensure!(all, "the API server does not take what is deployed:\n{said}");
+    Ok(())
+}
+
+fn rights(cluster: &Cluster) -> Result<()> {
+    let may = [
+        (
+            DAEMON,
+            "get",
+            "machineconfigs.machineconfiguration.openshift.io/rendered-worker-1",
+        ),
+        (
+            DAEMON,
+            "patch",
+            "machineconfignodes.machineconfiguration.openshift.io/a --subresource=status",
+        ),
+        (CONTROLLER, "create", "pods --subresource=eviction"),
+        (CONTROLLER, "patch", "nodes/a"),
+        (
+            CONTROLLER,
+            "delete",
+            "machineconfigs.machineconfiguration.openshift.io/rendered-worker-1",
+        ),
+        (
+            CONTROLLER,
+            "update",
+            "leases.coordination.k8s.io/machine-config-controller -n machine-config",
+        ),
+    ];
+    let may_not = [
+        (DAEMON, "get", "secrets -A"),
+        (DAEMON, "list", "machineconfigs.machineconfiguration.openshift.io"),
+        (DAEMON, "create", "pods --subresource=eviction -A"),
+        (DAEMON, "list", "pods -A"),
+        (DAEMON, "get", "nodes"),
+        (DAEMON, "patch", "nodes/another"),
+        (
+            DAEMON,
+            "patch",
+            "machineconfigpools.machineconfiguration.openshift.io/worker",
+        ),
+        (
+            DAEMON,
+            "get",
+            "controllerconfigs.machineconfiguration.openshift.io/another",
+        ),
+        (CONTROLLER, "get", "secrets -A"),
+        (CONTROLLER, "get", "configmaps -A"),
+        (CONTROLLER, "delete", "pods -A"),
+        (CONTROLLER, "create", "pods -n machine-config"),
+        (
+            CONTROLLER,
+            "delete",
+            "machineconfigpools.machineconfiguration.openshift.io/worker",
+        ),
+        (
+            CONTROLLER,
+            "update",
+            "leases.coordination.k8s.io/another -n machine-config",
+        ),
+        (CONTROLLER, "escalate", "clusterroles.rbac.authorization.k8s.io"),
+    ];
+    for (who, verb, what) in may {
+        ensure!(can(cluster, who, verb, what)?, "{who} may not {verb} {what}");
+    }
+    for (who, verb, what) in may_not {
+        ensure!(!can(cluster, who, verb, what)?, "{who} may {verb} {what}");
+    }
+    Ok(())
+}
+
+fn can(cluster: &Cluster, who: &str, verb: &str, what: &str) -> Result<bool> {
+    let mut arguments = vec!["auth", "can-i", "--as", who, verb];
+    arguments.extend(what.split(' '));
+    let answer = cluster.kubectl(&arguments)?;
+    match answer.stdout.trim() {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => bail!("kubectl auth can-i {verb} {what}: {}", answer.all()),
+    }
+}
+
+fn refusals(cluster: &Cluster) -> Result<()> {
+    let pool = |name: &str, roles: &Value| {
+        json!({
+            "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfigPool", "metadata": {"name": name},
+            "spec": {"machineConfigSelector": {"matchExpressions": [
+                {"key": "machineconfiguration.openshift.io/role", "operator": "In", "values": roles},
+            ]}},
+        })
+    };
+    refused(
+        cluster,
+        POOLS,
+        &pool("edge", &json!(["edge"])),
+        "configs of the workers",
+    )?;
+    cluster
+        .api()
+        .create(POOLS, &pool("edge", &json!(["worker", "edge"])))?;
+    let configuration = json!({
+        "apiVersion": "operator.openshift.io/v1", "kind": "MachineConfiguration", "metadata": {"name": "another"},
+        "spec": {"managementState": "Managed"},
+    });
+    let configurations = "/apis/operator.openshift.io/v1/machineconfigurations";
+    refused(cluster, configurations, &configuration, "is named cluster")?;
+    // A token that is bound to no node writes no MachineConfigNode, whatever its name.
+    let node = json!({
+        "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfigNode", "metadata": {"name": "a"},
+        "spec": {"node": {"name": "a"}, "pool": {"name": "worker"}, "configVersion": {"desired": "rendered-worker-1"}},
+    });
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), node.to_string())?;
+    let name = file.path().display().to_string();
+    let created = cluster.kubectl(&["create", "--as", DAEMON, "-f", &name])?;
+    ensure!(
+        created.code != Some(0) && created.stderr.contains("does not say which node it is on"),
+        "a daemon on no node wrote a MachineConfigNode: {}",
+        created.all()
+    );
+    Ok(())
+}
+
+/// Policies take a moment to be in force.
+fn refused(cluster: &Cluster, path: &str, object: &Value, words: &str) -> Result<()> {
+    wait_on(
+        format!("a refusal that says {words:?}"),
+        DEADLINE,
+        || match cluster.api().create(path, object) {
+            Err(error) if format!("{error:#}").contains(words) => Ok(Some(())),
+            Err(error) => Err(error),
+            Ok(made) => {
+                let name = made["metadata"]["name"].as_str().unwrap_or_default();
+                cluster.api().delete(&format!("{path}/{name}"))?;
+                Ok(None)
+            }
+        },
+    )
+}
