@@ -124,7 +124,7 @@ impl World {
         for number in 1..=nodes {
             self.make_node(name, number)?;
         }
-        self.wait(&format!("pool {name} to have its nodes"), || {
+        wait(&format!("pool {name} to have its nodes"), || {
             let pool = self.pool(name)?;
             let count = pool["status"]["readyMachineCount"].as_u64();
             Ok((count == Some(nodes as u64) && condition(&pool, "Updated") == "True").then_some(()))
@@ -176,7 +176,7 @@ impl World {
         });
         self.api()
             .create("/apis/apps/v1/namespaces/default/daemonsets", &set)?;
-        self.wait("the pod of a DaemonSet", || {
+        wait("the pod of a DaemonSet", || {
             let pods = self.pods_of(name)?;
             Ok(pods
                 .iter()
@@ -308,7 +308,7 @@ impl World {
 
     /// Waits until a pool is pointed at another config than `before`.
     pub(crate) fn wait_rendered(&self, pool: &str, before: &str) -> Result<String> {
-        self.wait(&format!("pool {pool} to be rendered"), || {
+        wait(&format!("pool {pool} to be rendered"), || {
             let target = self.target(pool)?;
             Ok((!target.is_empty() && target != before).then_some(target))
         })
@@ -316,7 +316,7 @@ impl World {
 
     /// Waits until every node of a pool has another config than `before`, and the pool says so.
     pub(crate) fn wait_updated(&self, pool: &str, before: &str) -> Result<String> {
-        self.wait(&format!("pool {pool} to be updated"), || {
+        wait(&format!("pool {pool} to be updated"), || {
             let object = self.pool(pool)?;
             let target = text(&object["spec"]["configuration"]["name"]);
             let has = text(&object["status"]["configuration"]["name"]);
@@ -327,19 +327,6 @@ impl World {
             Ok(pool) => format!("the pool says {}", pool["status"]),
             Err(error) => format!("{error:#}"),
         })
-    }
-
-    pub(crate) fn wait<T>(&self, what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-        self.wait_within(what, DEADLINE, look)
-    }
-
-    pub(crate) fn wait_within<T>(
-        &self,
-        what: &str,
-        deadline: Duration,
-        look: impl FnMut() -> Result<Option<T>>,
-    ) -> Result<T> {
-        wait_on(what, deadline, look)
     }
 
     /// Passes the outcome on, with what the controllers wrote when it is a failure.
@@ -399,7 +386,7 @@ impl World {
             .ok()
             .and_then(Pid::from_raw);
         kill_process(pid.context("it has no number")?, Signal::TERM)?;
-        let code = self.wait(&format!("{name} to end"), || match controller.process.check() {
+        let code = wait(&format!("{name} to end"), || match controller.process.check() {
             Ok(()) => Ok(None),
             Err(ended) => Ok(Some(format!("{ended:#}"))),
         })?;
@@ -408,6 +395,11 @@ impl World {
         }
         bail!("the leader ended otherwise: {code}")
     }
+}
+
+/// Waits until something is so.
+pub(crate) fn wait<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_on(what, DEADLINE, look)
 }
 
 // === objects ===
