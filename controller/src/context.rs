@@ -53,6 +53,8 @@ pub(crate) struct Queues {
     pub(crate) render: Queue,
     /// Pools to be rolled out.
     pub(crate) rollout: Queue,
+    /// Pools whose nodes are to be tainted or not.
+    pub(crate) marks: Queue,
     /// Pools whose status is to be told.
     pub(crate) status: Queue,
     /// Nodes that ask for something.
@@ -85,6 +87,7 @@ impl Default for Queues {
         Self {
             render: Queue::new("render", Duration::ZERO),
             rollout: Queue::new("rollout", ROLLOUT_REST),
+            marks: Queue::new("marks", ROLLOUT_REST),
             status: Queue::new("status", STATUS_REST),
             drain: Queue::new("drain", Duration::ZERO),
             reports: Queue::new("reports", Duration::ZERO),

@@ -7,16 +7,20 @@ use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use anyhow::anyhow;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 /// The wait after a first failure; it doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// The longest wait after a failure: a fault that has passed is noticed within it.
 const LAST_RETRY: Duration = Duration::from_secs(30);
+
+/// How long a look may take: a request that is never answered must not hold up its queue. Everything can be cut off, and begun again.
+const LONGEST: Duration = Duration::from_mins(2);
 
 /// What a look at a key came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,7 +156,11 @@ where
             key = queue.next(), if running.len() < limit => {
                 if running.insert(key.clone()) {
                     let look = look(key.clone());
-                    looks.push(async move { (key, look.await) });
+                    looks.push(async move {
+                        let outcome = timeout(LONGEST, look).await;
+                        let late = |_| Err(anyhow!("it took longer than {LONGEST:?}"));
+                        (key, outcome.unwrap_or_else(late))
+                    });
                 } else {
                     again.insert(key);
                 }
@@ -207,6 +215,20 @@ mod tests {
         assert_eq!(begin.elapsed().as_secs(), 0);
         assert_eq!(queue.next().await, "a");
         assert_eq!(begin.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_look_that_never_ends_is_cut_off_and_begun_again() {
+        let queue = Queue::new("test", Duration::ZERO);
+        let looks = AtomicUsize::new(0);
+        let look = |_| async {
+            looks.fetch_add(1, Ordering::SeqCst);
+            std::future::pending().await
+        };
+        queue.wake("a", Duration::ZERO);
+        let end = tokio::time::timeout(LONGEST + seconds(1), run(&queue, 1, look)).await;
+        assert!(end.is_err());
+        assert_eq!(looks.load(Ordering::SeqCst), 2);
     }
 
     #[test]

@@ -55,9 +55,10 @@ impl Rollout {
         if !self.reserve(context, &decision, now).await? {
             return Ok(Next::After(STALE));
         }
-        let refused = write(context, &decision, &nodes).await?;
+        let skipped = write(context, &decision, &nodes, Who::Granted).await?;
+        context.queues.marks.wake(&name, Duration::ZERO);
         tell(context, &pool, &decision);
-        Ok(again(&decision, refused))
+        Ok(again(&decision, skipped))
     }
 
     /// Whether the cache is known to show a pool, or another one with nodes of the control plane when this has some too, as it was before
@@ -109,6 +110,22 @@ impl Rollout {
     fn outdated(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.outdated.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Writes to the nodes of one pool whose turn it is not: taints above all, which thousands may need at once. Those whose turn it is do not
+/// wait for it.
+pub(crate) async fn mark(context: &Context, name: String) -> Result<Next> {
+    let Some(pool) = context.caches.pools.get(&name) else {
+        return Ok(Next::Done);
+    };
+    let nodes = context.caches.members(&name);
+    let decision = decide(context, &pool, &nodes, Timestamp::now());
+    let skipped = write(context, &decision, &nodes, Who::Others).await?;
+    Ok(if skipped > 0 {
+        Next::After(STALE)
+    } else {
+        Next::Done
+    })
 }
 
 /// Decides on what is known.
@@ -182,8 +199,17 @@ fn adopted(
     (is_elsewhere && !labels.is_empty()).then(|| (node.metadata.name.clone().unwrap_or_default(), labels))
 }
 
-/// Writes to the nodes, those whose turn it is first. The result is how many have changed meanwhile and were skipped.
-async fn write(context: &Context, decision: &Decision, nodes: &[Arc<Node>]) -> Result<usize> {
+/// Which nodes are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    /// Those whose turn it is, once their slots are reserved.
+    Granted,
+    /// All others, which need no slot.
+    Others,
+}
+
+/// Writes to nodes. The result is how many have changed meanwhile and were skipped.
+async fn write(context: &Context, decision: &Decision, nodes: &[Arc<Node>], who: Who) -> Result<usize> {
     let granted = |node: &Node| {
         let name = node.metadata.name.as_deref();
         decision
@@ -191,16 +217,13 @@ async fn write(context: &Context, decision: &Decision, nodes: &[Arc<Node>]) -> R
             .iter()
             .any(|grant| Some(grant.node.as_str()) == name)
     };
-    let mut patches: Vec<(bool, String, NodePatch)> = nodes
+    let patches: Vec<(String, NodePatch)> = nodes
         .iter()
-        .filter_map(|node| {
-            let patch = node_patch(decision, node)?;
-            Some((!granted(node), node.metadata.name.clone()?, patch))
-        })
+        .filter(|node| granted(node) == (who == Who::Granted))
+        .filter_map(|node| Some((node.metadata.name.clone()?, node_patch(decision, node)?)))
         .collect();
-    patches.sort_by_key(|(later, ..)| *later);
     let api = context.api::<Node>();
-    let send = |(_, name, patch): (bool, String, NodePatch)| {
+    let send = |(name, patch): (String, NodePatch)| {
         let api = api.clone();
         async move {
             match merge(&api, MANAGER, &name, &patch.merge_patch()).await {

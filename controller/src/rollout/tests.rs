@@ -54,6 +54,7 @@ async fn the_slot_is_written_before_the_node_and_both_name_the_version_they_were
         .await
         .unwrap();
     assert_ne!(next, Next::Done);
+    mark(&context, "edge".into()).await.unwrap();
     let writes = record.writes();
     assert_eq!(
         writes.iter().map(short).collect::<Vec<_>>(),

@@ -19,7 +19,7 @@ use crate::caches::{Change, Stored, feed, guarded, is_same_node, plain, stored, 
 use crate::context::Context;
 use crate::queue::{self, Next};
 use crate::rollout::{Rollout, is_control_plane};
-use crate::{defaults, drain, policy, render, reports, status};
+use crate::{defaults, drain, policy, render, reports, rollout, status};
 
 /// Pools that are looked at at once, by each part.
 const ONE: usize = 1;
@@ -97,7 +97,7 @@ async fn work(wiring: Arc<Wiring>) {
     context.health.ready.store(true, Ordering::Relaxed);
     info!("Knows the cluster and works");
     let queues = &context.queues;
-    let rollout = Rollout::default();
+    let slots = Rollout::default();
     tokio::join!(
         apart(&wiring, |context| async move {
             queue::run(&context.queues.render, ONE, |pool| {
@@ -105,7 +105,8 @@ async fn work(wiring: Arc<Wiring>) {
             })
             .await;
         }),
-        queue::run(&queues.rollout, ONE, |pool| rollout.reconcile(context, pool)),
+        queue::run(&queues.rollout, ONE, |pool| slots.reconcile(context, pool)),
+        queue::run(&queues.marks, ONE, |pool| rollout::mark(context, pool)),
         queue::run(&queues.status, ONE, |pool| status::reconcile(context, pool)),
         queue::run(&queues.drain, drain::AT_ONCE, |node| drain::reconcile(
             context, node

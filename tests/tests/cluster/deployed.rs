@@ -16,6 +16,66 @@ const DAEMON: &str = "system:serviceaccount:machine-config:machine-config-daemon
 const CONTROLLER: &str = "system:serviceaccount:machine-config:machine-config-controller";
 const POOLS: &str = "/apis/machineconfiguration.openshift.io/v1/machineconfigpools";
 
+/// What each may: who, what to do, what with.
+const MAY: [(&str, &str, &str); 6] = [
+    (
+        DAEMON,
+        "get",
+        "machineconfigs.machineconfiguration.openshift.io/rendered-worker-1",
+    ),
+    (
+        DAEMON,
+        "patch",
+        "machineconfignodes.machineconfiguration.openshift.io/a --subresource=status",
+    ),
+    (CONTROLLER, "create", "pods --subresource=eviction"),
+    (CONTROLLER, "patch", "nodes/a"),
+    (
+        CONTROLLER,
+        "delete",
+        "machineconfigs.machineconfiguration.openshift.io/rendered-worker-1",
+    ),
+    (
+        CONTROLLER,
+        "update",
+        "leases.coordination.k8s.io/machine-config-controller -n machine-config",
+    ),
+];
+/// What neither may.
+const MAY_NOT: [(&str, &str, &str); 15] = [
+    (DAEMON, "get", "secrets -A"),
+    (DAEMON, "list", "machineconfigs.machineconfiguration.openshift.io"),
+    (DAEMON, "create", "pods --subresource=eviction -A"),
+    (DAEMON, "list", "pods -A"),
+    (DAEMON, "get", "nodes"),
+    (DAEMON, "patch", "nodes/another"),
+    (
+        DAEMON,
+        "patch",
+        "machineconfigpools.machineconfiguration.openshift.io/worker",
+    ),
+    (
+        DAEMON,
+        "get",
+        "controllerconfigs.machineconfiguration.openshift.io/another",
+    ),
+    (CONTROLLER, "get", "secrets -A"),
+    (CONTROLLER, "get", "configmaps -A"),
+    (CONTROLLER, "delete", "pods -A"),
+    (CONTROLLER, "create", "pods -n machine-config"),
+    (
+        CONTROLLER,
+        "delete",
+        "machineconfigpools.machineconfiguration.openshift.io/worker",
+    ),
+    (
+        CONTROLLER,
+        "update",
+        "leases.coordination.k8s.io/another -n machine-config",
+    ),
+    (CONTROLLER, "escalate", "clusterroles.rbac.authorization.k8s.io"),
+];
+
 #[test]
 #[ignore = "needs root, parts of clusters and static programs"]
 fn what_is_deployed_is_taken_and_holds_no_right_too_many() -> Result<()> {
@@ -44,67 +104,10 @@ fn taken(all: bool, said: &str) -> Result<()> {
 }
 
 fn rights(cluster: &Cluster) -> Result<()> {
-    let may = [
-        (
-            DAEMON,
-            "get",
-            "machineconfigs.machineconfiguration.openshift.io/rendered-worker-1",
-        ),
-        (
-            DAEMON,
-            "patch",
-            "machineconfignodes.machineconfiguration.openshift.io/a --subresource=status",
-        ),
-        (CONTROLLER, "create", "pods --subresource=eviction"),
-        (CONTROLLER, "patch", "nodes/a"),
-        (
-            CONTROLLER,
-            "delete",
-            "machineconfigs.machineconfiguration.openshift.io/rendered-worker-1",
-        ),
-        (
-            CONTROLLER,
-            "update",
-            "leases.coordination.k8s.io/machine-config-controller -n machine-config",
-        ),
-    ];
-    let may_not = [
-        (DAEMON, "get", "secrets -A"),
-        (DAEMON, "list", "machineconfigs.machineconfiguration.openshift.io"),
-        (DAEMON, "create", "pods --subresource=eviction -A"),
-        (DAEMON, "list", "pods -A"),
-        (DAEMON, "get", "nodes"),
-        (DAEMON, "patch", "nodes/another"),
-        (
-            DAEMON,
-            "patch",
-            "machineconfigpools.machineconfiguration.openshift.io/worker",
-        ),
-        (
-            DAEMON,
-            "get",
-            "controllerconfigs.machineconfiguration.openshift.io/another",
-        ),
-        (CONTROLLER, "get", "secrets -A"),
-        (CONTROLLER, "get", "configmaps -A"),
-        (CONTROLLER, "delete", "pods -A"),
-        (CONTROLLER, "create", "pods -n machine-config"),
-        (
-            CONTROLLER,
-            "delete",
-            "machineconfigpools.machineconfiguration.openshift.io/worker",
-        ),
-        (
-            CONTROLLER,
-            "update",
-            "leases.coordination.k8s.io/another -n machine-config",
-        ),
-        (CONTROLLER, "escalate", "clusterroles.rbac.authorization.k8s.io"),
-    ];
-    for (who, verb, what) in may {
+    for (who, verb, what) in MAY {
         ensure!(can(cluster, who, verb, what)?, "{who} may not {verb} {what}");
     }
-    for (who, verb, what) in may_not {
+    for (who, verb, what) in MAY_NOT {
         ensure!(!can(cluster, who, verb, what)?, "{who} may {verb} {what}");
     }
     Ok(())

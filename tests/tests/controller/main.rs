@@ -13,7 +13,7 @@ use serde_json::json;
 
 use agents::{Agents, DRAINS};
 use sampled::Sampled;
-use world::{World, condition, file};
+use world::{World, condition, file, wait};
 
 #[test]
 #[ignore = "needs root, parts of clusters and static programs"]
@@ -51,9 +51,9 @@ fn what_must_be_there_is_made(world: &mut World) -> Result<()> {
         "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/master",
         "/apis/machineconfiguration.openshift.io/v1/machineconfigpools/worker",
     ] {
-        world::wait(&format!("{path} to be made"), || world.api().find(path))?;
+        wait(&format!("{path} to be made"), || world.api().find(path))?;
     }
-    world::wait("the merged policy", || {
+    wait("the merged policy", || {
         let settings = world
             .api()
             .get("/apis/operator.openshift.io/v1/machineconfigurations/cluster")?;
@@ -64,7 +64,7 @@ fn what_must_be_there_is_made(world: &mut World) -> Result<()> {
             .then_some(()))
     })?;
     // Nobody has written a MachineConfig for it, and that is no fault.
-    world::wait("the status of an empty pool", || {
+    wait("the status of an empty pool", || {
         let pool = world.pool("master")?;
         Ok((condition(&pool, "Degraded") == "False").then_some(()))
     })?;
@@ -80,14 +80,18 @@ fn one_node_at_a_time_up_to_updated(world: &mut World) -> Result<()> {
     let sampled = Sampled::begin(world, "one")?;
     world.configure("50-one", "one", &file("/etc/one", "1"))?;
     let target = world.wait_updated("one", &pool.target)?;
-    let seen = sampled.end()?;
-    ensure!(seen.most_busy() == 1, "{} nodes at a time", seen.most_busy());
+    let samples = sampled.end()?;
     ensure!(
-        seen.order().len() == 3,
-        "not every node had its turn: {:?}",
-        seen.order()
+        samples.most_busy() == 1,
+        "{} nodes at a time",
+        samples.most_busy()
     );
-    ensure!(seen.waited_tainted(), "a node that waited had no taint");
+    ensure!(
+        samples.order().len() == 3,
+        "not every node had its turn: {:?}",
+        samples.order()
+    );
+    ensure!(samples.waited_tainted(), "a node that waited had no taint");
     let rendered = world.api().get(&World::config_path(&target))?;
     ensure!(
         rendered["metadata"]["ownerReferences"][0]["name"] == "one"
@@ -115,7 +119,7 @@ fn one_node_at_a_time_up_to_updated(world: &mut World) -> Result<()> {
         pool["metadata"]
     );
     for reason in ["RenderedConfigGenerated", "SetDesiredConfig", "Completed"] {
-        world::wait(&format!("the event {reason}"), || {
+        wait(&format!("the event {reason}"), || {
             Ok(world.events_of("one")?.contains(&reason.to_owned()).then_some(()))
         })?;
     }
@@ -134,7 +138,7 @@ fn a_paused_pool_is_rendered_and_not_rolled_out(world: &mut World) -> Result<()>
     let before = world.make_pool("paused", 2, &json!({"paused": true}))?;
     world.configure("50-paused", "paused", &file("/etc/paused", "1"))?;
     let target = world.wait_rendered("paused", &before.target)?;
-    world::wait("the pool to say that it is paused", || {
+    wait("the pool to say that it is paused", || {
         let pool = world.pool("paused")?;
         let message = world::message(&pool, "Updating");
         let is_said = message.contains("paused") && message.contains(&target);
@@ -160,7 +164,7 @@ fn a_paused_pool_is_rendered_and_not_rolled_out(world: &mut World) -> Result<()>
 fn a_bad_config_degrades_its_pool_and_heals(world: &mut World) -> Result<()> {
     let before = world.make_pool("bad", 2, &json!({}))?;
     world.configure("50-bad", "bad", &json!({"kernelType": "slow"}))?;
-    world::wait("the pool to be degraded by name", || {
+    wait("the pool to be degraded by name", || {
         let pool = world.pool("bad")?;
         let message = world::message(&pool, "RenderDegraded");
         let is_named = message.contains("MachineConfig/50-bad") && message.contains("spec.kernelType");
@@ -171,7 +175,7 @@ fn a_bad_config_degrades_its_pool_and_heals(world: &mut World) -> Result<()> {
         "a refused config was taken"
     );
     world.api().delete(&World::config_path("50-bad"))?;
-    world::wait("the pool to heal", || {
+    wait("the pool to heal", || {
         let pool = world.pool("bad")?;
         Ok(
             (condition(&pool, "RenderDegraded") == "False" && condition(&pool, "Degraded") == "False")
@@ -182,21 +186,21 @@ fn a_bad_config_degrades_its_pool_and_heals(world: &mut World) -> Result<()> {
     let directory = json!({"config": {"ignition": {"version": "3.5.0"},
         "storage": {"directories": [{"path": "/etc/made-once"}]}}});
     world.configure("50-bad", "bad", &directory)?;
-    world::wait("the pool to be degraded by what cannot be followed", || {
+    wait("the pool to be degraded by what cannot be followed", || {
         let message = world::message(&world.pool("bad")?, "RenderDegraded");
         Ok((message.contains("MachineConfig/50-bad") && message.contains("/etc/made-once")).then_some(()))
     })?;
     world.api().delete(&World::config_path("50-bad"))?;
     // And one that fails on the node: the rollout stops there, and another target heals it.
     world.configure("60-bad", "bad", &file("/etc/bad", agents::FAILS))?;
-    world::wait("a node to fail and its pool to say so", || {
+    wait("a node to fail and its pool to say so", || {
         let pool = world.pool("bad")?;
         let message = world::message(&pool, "NodeDegraded");
         let is_said = message.contains("the played daemon cannot apply it");
         Ok((is_said && pool["status"]["degradedMachineCount"] == 1).then_some(()))
     })?;
     world.api().delete(&World::config_path("60-bad"))?;
-    world::wait("the node to go back and the pool to be updated", || {
+    wait("the node to go back and the pool to be updated", || {
         let pool = world.pool("bad")?;
         let is_back = pool["status"]["configuration"]["name"] == before.target.as_str();
         let heals = condition(&pool, "Updated") == "True" && condition(&pool, "Degraded") == "False";
@@ -216,8 +220,12 @@ fn two_of_five_are_never_exceeded(world: &mut World) -> Result<()> {
     let second = world.target("five")?;
     world.configure("52-five", "five", &file("/etc/five-three", "1"))?;
     world.wait_updated("five", &second)?;
-    let seen = sampled.end()?;
-    ensure!(seen.most_busy() == 2, "{} nodes at a time", seen.most_busy());
+    let samples = sampled.end()?;
+    ensure!(
+        samples.most_busy() == 2,
+        "{} nodes at a time",
+        samples.most_busy()
+    );
     Ok(())
 }
 
@@ -239,12 +247,12 @@ fn a_budget_that_blocks_is_named_until_it_is_met(world: &mut World) -> Result<()
     });
     let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
     world.api().create(budgets, &budget)?;
-    world::wait("the budget to be counted", || {
+    wait("the budget to be counted", || {
         let budget = world.api().get(&format!("{budgets}/keeps"))?;
         Ok((budget["status"]["currentHealthy"] == 1).then_some(()))
     })?;
     world.configure("50-drained", "drained", &file("/etc/drained", "1"))?;
-    world::wait("the drain to name pod and budget", || {
+    wait("the drain to name pod and budget", || {
         let report = world.api().get(&format!(
             "/apis/machineconfiguration.openshift.io/v1/machineconfignodes/{node}"
         ))?;
@@ -275,18 +283,18 @@ fn a_budget_that_blocks_is_named_until_it_is_met(world: &mut World) -> Result<()
         object["spec"]["unschedulable"].is_null() && world::own_annotation(&object, "drain").is_empty(),
         "the node was not given back: {object}"
     );
-    a_cordon_by_an_administrator_is_respected(world, node)
+    an_administrators_cordon_is_respected(world, node)
 }
 
 /// The node is not updated, and stays cordoned.
-fn a_cordon_by_an_administrator_is_respected(world: &mut World, node: &str) -> Result<()> {
+fn an_administrators_cordon_is_respected(world: &World, node: &str) -> Result<()> {
     world
         .api()
         .merge(&World::node_path(node), &json!({"spec": {"unschedulable": true}}))?;
     let target = world.target("drained")?;
     world.configure("51-drained", "drained", &file("/etc/drained-too", "1"))?;
     let next = world.wait_rendered("drained", &target)?;
-    world::wait("the pool to wait for the administrator", || {
+    wait("the pool to wait for the administrator", || {
         let message = world::message(&world.pool("drained")?, "Updating");
         Ok((message.contains("cordoned, not by an update") && message.contains(&next)).then_some(()))
     })?;
@@ -305,14 +313,18 @@ fn another_replica_goes_on_when_the_leader_is_killed(world: &mut World) -> Resul
     world.start_controller()?;
     let sampled = Sampled::begin(world, "replicas")?;
     world.configure("50-replicas", "replicas", &file("/etc/replicas", "1"))?;
-    world::wait("the rollout to be under way", || {
+    wait("the rollout to be under way", || {
         let pool = world.pool("replicas")?;
         Ok((pool["status"]["updatedMachineCount"].as_i64() >= Some(1) || sampled_busy(world)?).then_some(()))
     })?;
     let killed = world.kill_leader()?;
     world.wait_updated("replicas", &before.target)?;
-    let seen = sampled.end()?;
-    ensure!(seen.most_busy() <= 2, "{} nodes at a time", seen.most_busy());
+    let samples = sampled.end()?;
+    ensure!(
+        samples.most_busy() <= 2,
+        "{} nodes at a time",
+        samples.most_busy()
+    );
     let holder = world.leader()?;
     ensure!(
         !holder.is_empty() && holder != killed,
@@ -340,7 +352,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
     let path = World::config_path(&target);
     let original = world.api().get(&path)?;
     world.api().delete(&path)?;
-    world::wait("the deleted config to be back", || {
+    wait("the deleted config to be back", || {
         let found = world.api().find(&path)?;
         Ok(found.filter(|found| {
             found["spec"] == original["spec"] && found["metadata"]["uid"] != original["metadata"]["uid"]
@@ -349,7 +361,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
     let tampered =
         json!({"spec": {"kernelArguments": ["evil"], "config": {"passwd": {"users": [{"name": "evil"}]}}}});
     world.api().merge(&path, &tampered)?;
-    world::wait("the changed config to be mended", || {
+    wait("the changed config to be mended", || {
         Ok((world.api().get(&path)?["spec"] == original["spec"]).then_some(()))
     })?;
     // The config that nodes have, while the pool goes to another one, cannot be rendered any more.
@@ -357,7 +369,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
     world.configure("50-restored", "restored", &file("/etc/restored", "1"))?;
     world.wait_rendered("restored", &target)?;
     world.api().delete(&path)?;
-    world::wait("the config that a node has to be back", || {
+    wait("the config that a node has to be back", || {
         let found = world.api().find(&path)?;
         Ok(found.filter(|found| found["spec"] == original["spec"]))
     })?;
@@ -371,7 +383,7 @@ fn a_rendered_config_in_use_is_restored_and_old_ones_go(world: &mut World) -> Re
         )?;
         target = world.wait_updated("restored", &target)?;
     }
-    world::wait("old rendered configs to be deleted", || {
+    wait("old rendered configs to be deleted", || {
         let names = world.rendered("restored")?;
         ensure!(names.contains(&target), "the config in use is gone: {names:?}");
         Ok((names.len() <= world::KEEP + 1).then_some(()))

@@ -397,6 +397,11 @@ impl World {
     }
 }
 
+/// Waits until something is so.
+pub(crate) fn wait<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    wait_on(what, DEADLINE, look)
+}
+
 // === objects ===
 
 /// The spec of a MachineConfig with one file.
@@ -437,9 +442,4 @@ pub(crate) fn annotation(object: &Value, key: &str) -> String {
 /// An annotation of our own; empty when there is none.
 pub(crate) fn own_annotation(object: &Value, key: &str) -> String {
     text(&object["metadata"]["annotations"][format!("machine-config.io/{key}")])
-}
-
-/// Waits for something in the cluster, which fails when it takes too long.
-pub(crate) fn wait<T>(what: &str, look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
-    wait_on(what, DEADLINE, look)
 }
