@@ -80,18 +80,14 @@ fn one_node_at_a_time_up_to_updated(world: &mut World) -> Result<()> {
     let sampled = Sampled::begin(world, "one")?;
     world.configure("50-one", "one", &file("/etc/one", "1"))?;
     let target = world.wait_updated("one", &pool.target)?;
-    let samples = sampled.end()?;
+    let seen = sampled.end()?;
+    ensure!(seen.most_busy() == 1, "{} nodes at a time", seen.most_busy());
     ensure!(
-        samples.most_busy() == 1,
-        "{} nodes at a time",
-        samples.most_busy()
-    );
-    ensure!(
-        samples.order().len() == 3,
+        seen.order().len() == 3,
         "not every node had its turn: {:?}",
-        samples.order()
+        seen.order()
     );
-    ensure!(samples.waited_tainted(), "a node that waited had no taint");
+    ensure!(seen.waited_tainted(), "a node that waited had no taint");
     let rendered = world.api().get(&World::config_path(&target))?;
     ensure!(
         rendered["metadata"]["ownerReferences"][0]["name"] == "one"
@@ -220,12 +216,8 @@ fn two_of_five_are_never_exceeded(world: &mut World) -> Result<()> {
     let second = world.target("five")?;
     world.configure("52-five", "five", &file("/etc/five-three", "1"))?;
     world.wait_updated("five", &second)?;
-    let samples = sampled.end()?;
-    ensure!(
-        samples.most_busy() == 2,
-        "{} nodes at a time",
-        samples.most_busy()
-    );
+    let seen = sampled.end()?;
+    ensure!(seen.most_busy() == 2, "{} nodes at a time", seen.most_busy());
     Ok(())
 }
 
@@ -319,12 +311,8 @@ fn another_replica_goes_on_when_the_leader_is_killed(world: &mut World) -> Resul
     })?;
     let killed = world.kill_leader()?;
     world.wait_updated("replicas", &before.target)?;
-    let samples = sampled.end()?;
-    ensure!(
-        samples.most_busy() <= 2,
-        "{} nodes at a time",
-        samples.most_busy()
-    );
+    let seen = sampled.end()?;
+    ensure!(seen.most_busy() <= 2, "{} nodes at a time", seen.most_busy());
     let holder = world.leader()?;
     ensure!(
         !holder.is_empty() && holder != killed,

@@ -70,10 +70,10 @@ fn watch(api: &Api, path: &str, list: &Value, stop: &AtomicBool) -> Result<Sampl
         .as_str()
         .unwrap_or_default()
         .to_owned();
-    let mut last = false;
-    while !last {
+    let mut ended = false;
+    while !ended {
         // One more after the end was asked for, so that nothing before that is missed.
-        last = stop.load(Ordering::Relaxed);
+        ended = stop.load(Ordering::Relaxed);
         let path = format!(
             "{path}&watch=1&allowWatchBookmarks=true&timeoutSeconds={CHUNK}&resourceVersion={version}"
         );
