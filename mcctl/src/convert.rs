@@ -74,6 +74,10 @@ fn convert(source: &Source, to: Version, findings: &mut Findings) -> Option<Stri
     let parsed = source.parse(findings)?;
     let mut lost = lost(parsed.config.value(), to);
     lost.extend(parsed.config.impossible_names());
+    if parsed.declared.starts_with("2.") {
+        // Translation has put the lists into an order of its own; the message has the name.
+        lost.iter_mut().for_each(name_list);
+    }
     if !lost.is_empty() {
         findings.extend(source.findings(&lost));
         return None;
@@ -84,6 +88,13 @@ fn convert(source: &Source, to: Version, findings: &mut Findings) -> Option<Stri
             findings.extend(source.findings(&invalid.problems));
             None
         }
+    }
+}
+
+/// Takes the place in a list, and what is below it, off the path of a problem.
+fn name_list(problem: &mut Problem) {
+    if let Some(end) = problem.path.find('[') {
+        problem.path.truncate(end);
     }
 }
 

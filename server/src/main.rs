@@ -10,10 +10,13 @@ fn main() -> ExitCode {
     let Cli { command, serving } = Cli::parse();
     let result = match command {
         Command::Bootstrap(bootstrap) => server::bootstrap::run(bootstrap, &serving),
-        Command::Version => {
-            println!("MachineConfigServer {}-{}", server::VERSION, server::COMMIT);
-            Ok(())
-        }
+        Command::Version => writeln!(
+            io::stdout(),
+            "MachineConfigServer {}-{}",
+            server::VERSION,
+            server::COMMIT
+        )
+        .map_err(|error| anyhow::anyhow!("cannot print: {error}")),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

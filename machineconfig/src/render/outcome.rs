@@ -46,13 +46,24 @@ pub(super) struct Merging<'a> {
     unread: BTreeSet<String>,
 }
 
+/// Parts whose origins are taken over from inputs that are rendered themselves, of all of them: what a handful of real ones have. More
+/// are forged, and would fill memory.
+const MAX_INHERITED: usize = 100_000;
+
 impl<'a> Merging<'a> {
     /// Adds the next input in merge order. Its parsed config is used up.
     pub(super) fn add(&mut self, input: &mut Input<'a>) {
         self.recorder.next(input.name);
         if input.is_rendered() {
             let provenance = crate::rendered::provenance(input.config);
-            self.inherited.insert(input.name.to_owned(), provenance);
+            let parts = self
+                .inherited
+                .values()
+                .map(|known| known.origins.len())
+                .sum::<usize>();
+            if parts + provenance.origins.len() <= MAX_INHERITED {
+                self.inherited.insert(input.name.to_owned(), provenance);
+            }
         }
         self.fields.add(input, &mut self.recorder);
         self.unread.extend(input.unread_paths().map(str::to_owned));

@@ -285,6 +285,20 @@ fn names_that_no_node_can_have_are_refused() {
 }
 
 #[test]
+fn the_place_in_a_list_that_translation_reorders_is_not_said() {
+    let config = r#"{"ignition":{"version":"2.2.0"},"storage":{"files":[
+        {"filesystem":"root","path":"/ok","mode":420,"contents":{"source":"data:,a"}},
+        {"filesystem":"root","path":"/n\u0000","mode":420,"contents":{"source":"data:,a"}}]}}"#;
+    let ran = run_with_input("convert --to 3.2.0 -", config.as_bytes());
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    assert!(
+        ran.err.contains("storage.files: ") && ran.err.contains("/n"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
 fn a_list_whose_items_are_none_is_refused() {
     for kind in [
         "apiVersion: v1\nkind: List\n",

@@ -123,3 +123,16 @@ fn the_version_is_told() {
     let expected = concat!("machine-config-server ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(String::from_utf8(flag.stdout).unwrap(), expected);
 }
+
+#[test]
+fn a_version_that_cannot_be_printed_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_machine-config-server"))
+        .arg("version")
+        .stdout(full)
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("cannot print: No space left"), "{told}");
+}

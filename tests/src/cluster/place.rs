@@ -133,6 +133,8 @@ impl Place {
     }
 
     fn lead(&self, cable: &str, namespace: &str, address: Ipv4Addr) -> Result<()> {
+        // The cable of an earlier cluster of this number goes with its namespace, which the kernel takes apart in its own time.
+        let _ = ip(&["link", "del", cable]);
         ip(&[
             "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace,
         ])?;
