@@ -60,7 +60,7 @@ pub(crate) fn config(name: &str, files: &[File<'_>]) -> Value {
 pub(crate) fn install(cluster: &Cluster) -> Result<()> {
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/manifests");
     let manifests = manifests.to_string_lossy();
-    let applied = cluster.kubectl(&["apply", "--server-side", "-f", &manifests])?;
+    let applied = cluster.kubectl(&["apply", "--server-side", "-k", &manifests])?;
     ensure!(applied.code == Some(0), "no definitions: {}", applied.all());
     let waited = cluster.kubectl(&[
         "wait",
