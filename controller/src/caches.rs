@@ -7,14 +7,13 @@ mod watched;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
 
 use crds::{ControllerConfig, MachineConfigNode, MachineConfigPool, MachineConfiguration};
 use futures_util::{StreamExt as _, pin_mut};
 use k8s_openapi::api::core::v1::Node;
 use kube::Resource;
 use kube::api::Api;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{Event, watcher};
 use kube::runtime::{WatchStreamExt as _, watcher::Config};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -137,15 +136,10 @@ pub(crate) async fn feed<W, V>(
     while let Some(event) = events.next().await {
         match event {
             Ok(event) => take(event, cache, &open, &changed, &mut listed),
-            Err(error) => lost(&error).await,
+            // The stream goes on by itself, after a wait that grows.
+            Err(error) => warn!(%error, "A watch was cut off and is begun anew"),
         }
     }
-}
-
-/// The stream goes on by itself, after a wait that grows.
-async fn lost(error: &watcher::Error) {
-    warn!(%error, "A watch was cut off and is begun anew");
-    tokio::time::sleep(Duration::ZERO).await;
 }
 
 fn take<W: Resource, V>(

@@ -23,6 +23,10 @@ fn out_of_power_at_any_moment_the_node_is_old_or_new() {
     apply(&node, &case).unwrap();
     drop(node);
     let done = recorder.done();
+    assert!(
+        done.iter().any(|done| matches!(done.op(), Op::SecondName { .. })),
+        "the config before was not kept by a second name, so no cut of that was tried"
+    );
     let model = Model::new(&case.before, &done);
     // From the moment on that the mark is durable it must be new.
     let syncs = done
