@@ -102,3 +102,5 @@ pub const DRAIN: &str = "machine-config.io/drain";
 /// Annotation on a pool: how long a drain of one of its nodes may take before it is reported as overdue, such as `30m` or
 /// `2h`. Written by people.
 pub const DRAIN_TIMEOUT: &str = "machine-config.io/drain-timeout";
+/// Annotation on a pool: why people have paused it, in their words. Written by who pauses, removed by who goes on.
+pub const PAUSED_BECAUSE: &str = "machine-config.io/paused-because";

@@ -3,6 +3,7 @@
 pub mod drain;
 pub mod drift;
 pub mod finding;
+pub mod history;
 pub mod layout;
 pub mod name;
 pub mod objects;
@@ -17,8 +18,10 @@ pub mod render;
 pub mod rendered;
 pub mod retention;
 pub mod rollout;
+pub mod standing;
 pub mod style;
 pub mod wanted;
+pub mod why;
 
 pub use finding::{Code, Finding, Severity};
 pub use layout::Layout;

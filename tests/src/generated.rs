@@ -16,7 +16,7 @@ const MANIFESTS: &str = "crds/manifests";
 const KUSTOMIZATION: &str = "# Generated. All custom resource definitions, for kustomize.\napiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n";
 
 /// Codes by their first two digits, and what they are about.
-const RANGES: [(u16, &str); 11] = [
+const RANGES: [(u16, &str); 12] = [
     (10, "Reading objects"),
     (11, "One MachineConfig"),
     (12, "Rendering a pool"),
@@ -25,6 +25,7 @@ const RANGES: [(u16, &str); 11] = [
     (40, "Drift"),
     (50, "Server"),
     (60, "Command line"),
+    (61, "Asking a cluster"),
     (70, "Changing a node"),
     (71, "What a node runs"),
     (80, "Rolling out to nodes"),

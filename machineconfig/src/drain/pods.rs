@@ -90,6 +90,36 @@ pub fn budgets_of(pod: &Pod, budgets: &[PodDisruptionBudget]) -> Vec<String> {
     names.filter_map(|budget| budget.metadata.name.clone()).collect()
 }
 
+/// What keeps a pod of a node that is drained, as far as that can be told without asking it to go: that it goes already, or budgets that
+/// allow no eviction now. None for a pod that stays or can be evicted. The budgets may be of any namespace.
+#[must_use]
+pub fn held_by(pod: &Pod, budgets: &[PodDisruptionBudget]) -> Option<Cause> {
+    match fate(pod) {
+        Fate::Stays => return None,
+        Fate::Terminating => {
+            let since = pod.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+            return Some(Cause::Terminating(since));
+        }
+        Fate::Evict => {}
+    }
+    let covering = budgets_of(pod, budgets);
+    let full = budgets.iter().filter_map(|budget| {
+        let name = budget.metadata.name.clone()?;
+        let status = budget.status.as_ref()?;
+        let covers = budget.metadata.namespace == pod.metadata.namespace && covering.contains(&name);
+        let said = format!(
+            "it needs {} healthy pods and has {}",
+            status.desired_healthy, status.current_healthy
+        );
+        (covers && status.disruptions_allowed <= 0).then_some((name, said))
+    });
+    let (names, said): (Vec<_>, Vec<_>) = full.unzip();
+    (!names.is_empty()).then(|| Cause::Budget {
+        names,
+        said: said.join("; "),
+    })
+}
+
 impl Hindrance {
     /// Of a pod.
     #[must_use]
@@ -143,6 +173,15 @@ pub fn message(node: &str, hindrances: &[Hindrance]) -> String {
     } else {
         text
     }
+}
+
+/// The pods that hold a drain up, out of a [`message`]: without its code and what to do, which are the same each time.
+#[must_use]
+pub fn bare<'a>(node: &str, message: &'a str) -> &'a str {
+    let around = Finding::error(Code::DRAIN_BLOCKED, format!("Node/{node}"), "", "\0").to_string();
+    let (before, after) = around.split_once('\0').unwrap_or_default();
+    let text = message.strip_prefix(before).unwrap_or(message);
+    text.strip_suffix(after).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -199,6 +238,36 @@ mod tests {
         ];
         let web = pod("web-1-a", json!({"labels": {"app": "web"}}));
         assert_eq!(budgets_of(&web, &budgets), ["web", "all"]);
+    }
+
+    #[test]
+    fn a_pod_is_held_by_a_budget_that_allows_no_eviction_and_by_no_other() {
+        let budget = |name: &str, allowed: i32| -> PodDisruptionBudget {
+            serde_json::from_value(json!({
+                "metadata": {"name": name, "namespace": "shop"}, "spec": {"selector": {}},
+                "status": {"disruptionsAllowed": allowed, "currentHealthy": 2, "desiredHealthy": 2, "expectedPods": 2},
+            }))
+            .unwrap()
+        };
+        let budgets = [budget("free", 1), budget("full", 0)];
+        let held = |metadata: Value| held_by(&pod("p", metadata), &budgets);
+        let expected = Cause::Budget {
+            names: vec!["full".into()],
+            said: "it needs 2 healthy pods and has 2".into(),
+        };
+        assert_eq!(held(json!({})), Some(expected));
+        assert_eq!(held_by(&pod("p", json!({})), &budgets[..1]), None);
+        assert_eq!(held(kept_by("DaemonSet", true)), None);
+        let gone = held(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
+        assert!(matches!(gone, Some(Cause::Terminating(Some(_)))), "{gone:?}");
+    }
+
+    #[test]
+    fn the_pods_of_a_message_can_be_told_without_its_code() {
+        let blocked = Hindrance::of(&pod("a", json!({})), Cause::Refused("no".into()));
+        let text = message("n1", &[blocked]);
+        assert_eq!(bare("n1", &text), "pod shop/a cannot be evicted: no");
+        assert_eq!(bare("n1", "pod shop/a is to end"), "pod shop/a is to end");
     }
 
     #[test]

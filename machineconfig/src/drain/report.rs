@@ -10,6 +10,9 @@ use crate::pool::second;
 /// A message may have this many bytes (the schema's bound is in characters).
 const MAX_MESSAGE: usize = 32_000;
 
+/// What is said of a drain that nothing holds up.
+const EVICTING: &str = "Pods are being evicted";
+
 /// How far a node's drain is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
@@ -39,7 +42,7 @@ pub fn conditions(before: &[Condition], stage: &Stage, now: Timestamp) -> Vec<Co
         Stage::NotYet => [not_yet.clone(), not_yet.clone(), not_yet],
         Stage::Draining { held_up } => {
             let message = if held_up.is_empty() {
-                texts("Pods are being evicted")
+                texts(EVICTING)
             } else {
                 held_up.clone()
             };
@@ -103,6 +106,15 @@ fn condition(
     }
 }
 
+/// What holds a drain up, as the conditions say it; empty when nothing does, or none is under way.
+#[must_use]
+pub fn held_up(conditions: &[Condition]) -> &str {
+    let drained = conditions.iter().find(|condition| condition.type_ == "Drained");
+    drained
+        .filter(|drained| drained.status == ConditionStatus::Unknown && drained.message != EVICTING)
+        .map_or("", |drained| drained.message.as_str())
+}
+
 /// Whether conditions say already what `wanted` says.
 #[must_use]
 pub fn says(before: &[Condition], wanted: &[Condition]) -> bool {
@@ -141,6 +153,9 @@ mod tests {
         let held_up = Stage::Draining {
             held_up: "pod a/b".into(),
         };
+        let spoken = conditions(&[], &held_up, at(2));
+        assert_eq!(super::held_up(&spoken), "pod a/b");
+        assert_eq!(super::held_up(&conditions(&spoken, &Stage::Drained, at(2))), "");
         assert_eq!(
             pass(held_up, 2),
             [

@@ -7,8 +7,8 @@ use ignition::Kind;
 /// A stable error code, `MC` and four digits.
 ///
 /// `MC10xx` reading objects, `MC11xx` one MachineConfig, `MC12xx` rendering a pool, `MC20xx` changes a running node
-/// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line, `MC70xx`
-/// changing a node, `MC71xx` what a node runs, `MC80xx` rolling out to nodes. A number once given is never
+/// refuses, `MC30xx` policies and plans, `MC40xx` drift, `MC50xx` server, `MC60xx` command line, `MC61xx` asking a
+/// cluster, `MC70xx` changing a node, `MC71xx` what a node runs, `MC80xx` rolling out to nodes. A number once given is never
 /// given to another meaning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code(pub u16);
@@ -278,6 +278,20 @@ codes! {
         "Ask for a pool that is named in the message, or give its MachineConfigs.";
     NOT_ONE_OBJECT = 6002: "A file holds none or several of the objects of which it must hold one.",
         "Leave exactly one such object in the file.";
+    KUBECONFIG = 6101: "The credentials of a cluster cannot be read.",
+        "Name a kubeconfig with --kubeconfig or in KUBECONFIG, and one of its contexts with --context.";
+    CLUSTER_UNREACHABLE = 6102: "The API server of the cluster does not answer.",
+        "Check that it is up and that the server of the kubeconfig is its address.";
+    CLUSTER_UNAUTHORIZED = 6103: "The API server does not know who asks.",
+        "Log in anew, or choose other credentials with --context.";
+    CLUSTER_FORBIDDEN = 6104: "Who asks may not do that in the cluster.",
+        "Have somebody bind a role that allows what the message names, or ask as somebody who may.";
+    NOT_INSTALLED = 6105: "The cluster has no MachineConfigPools: the definitions of this system are not installed there.",
+        "Install them (kubectl apply -k deploy/base), or choose another cluster with --context.";
+    NO_SUCH_OBJECT = 6106: "The object that is asked for is not in the cluster.",
+        "Ask for one of those that the message names.";
+    CLUSTER_REFUSED = 6107: "The API server refuses what is asked of it.",
+        "See the reason that it gives.";
     NOT_ROOT = 7001: "A node is changed, and the program does not run as root.",
         "Run it as root.";
     LOCKED = 7002: "Another process is changing this node.",
@@ -411,7 +425,7 @@ mod tests {
             assert!(
                 matches!(
                     entry.code.0 / 100,
-                    10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 70 | 71 | 80
+                    10 | 11 | 12 | 20 | 30 | 40 | 50 | 60 | 61 | 70 | 71 | 80
                 ),
                 "{} lies in no range",
                 entry.code

@@ -126,7 +126,7 @@ impl<'a> Field<'a> {
     }
 
     /// The candidates in the order of their turns, and the leader's node if it lets others go first.
-    fn queue(&self) -> (Vec<&NodeView<'a>>, Option<String>) {
+    pub(super) fn queue(&self) -> (Vec<&NodeView<'a>>, Option<String>) {
         let mut queue: Vec<_> = self
             .views
             .iter()
