@@ -9,7 +9,7 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 use machineconfig::style::Styles;
 
 use crate::terminal::{Terminal, paint};
-use crate::{complete, convert, escape, inspect, lint, plan, render};
+use crate::{complete, convert, diff, escape, history, inspect, lint, pause, plan, render, status, why};
 
 /// How a command ended. One enumeration for all commands, so that a script can tell `plan`'s answers from
 /// failures, wrong flags included.
@@ -19,25 +19,26 @@ pub(crate) enum Exit {
     Done = 0,
     /// Not done: an error, findings that refuse, or a wrong command line.
     Failed = 1,
-    /// `plan`: a change that neither drains nor reboots.
+    /// `plan`: a change that neither drains nor reboots; `diff`: a difference; `why`: it passes by itself.
     Changes = 2,
-    /// `plan`: a change that drains or reboots.
+    /// `plan`: a change that drains or reboots; `why`: somebody has to see to it.
     Disrupts = 3,
     /// `plan`: a change that running nodes refuse.
     Refused = 4,
 }
 
-/// Works on files alone: no cluster is asked, nothing is written but to standard output.
+/// Works on files, or asks a cluster; only `pause` and `unpause` change anything there.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcctl",
     version,
-    about = "Render, plan, lint, convert and inspect MachineConfigs",
-    long_about = "Render, plan, lint, convert and inspect MachineConfigs.\n\n\
-        Works on files alone: no cluster is asked, and nothing is written but to standard output. \
-        Messages go to standard error.",
+    about = "Render, plan, lint, convert and inspect MachineConfigs; see how a cluster stands, and why",
+    long_about = "Render, plan, lint, convert and inspect MachineConfigs; see how a cluster stands, and why.\n\n\
+        render, lint, convert, inspect and plan work on files alone. status, why, diff, history and plan --live ask a cluster; \
+        pause and unpause are the only ones that change anything there. Messages go to standard error.",
     after_help = "Exit codes: 0 done, 1 error (wrong flags too); `plan` also has 2 change, 3 drain or reboot, \
-        4 refused.\nEnvironment: NO_COLOR, CLICOLOR_FORCE.",
+        4 refused; `why` 2 passes by itself, 3 see to it; `diff` 2 a difference.\n\
+        Environment: KUBECONFIG, NO_COLOR, CLICOLOR_FORCE.",
     max_term_width = 110,
     disable_help_subcommand = true
 )]
@@ -56,6 +57,12 @@ enum Command {
     Lint(lint::Args),
     Convert(convert::Args),
     Inspect(inspect::Args),
+    Status(status::Args),
+    Why(why::Args),
+    Pause(pause::Pause),
+    Unpause(pause::Unpause),
+    Diff(diff::Args),
+    History(history::Args),
     Completion(complete::Args),
     /// Print the version, and the Ignition versions that are read and written
     Version,
@@ -134,6 +141,12 @@ impl Command {
             Command::Lint(args) => args.run(terminal),
             Command::Convert(args) => args.run(terminal),
             Command::Inspect(args) => args.run(terminal),
+            Command::Status(args) => args.run(terminal),
+            Command::Why(args) => args.run(terminal),
+            Command::Pause(args) => args.run(terminal),
+            Command::Unpause(args) => args.run(terminal),
+            Command::Diff(args) => args.run(terminal),
+            Command::History(args) => args.run(terminal),
             Command::Completion(args) => args.run(name, terminal),
             Command::Version => version(name, terminal),
             Command::Complete(question) => question.run(name, terminal),
@@ -156,6 +169,13 @@ fn version(name: &str, terminal: &Terminal) -> anyhow::Result<Exit> {
 }
 
 // === impl Exit ===
+
+impl Exit {
+    /// Of `why`: what is the matter passes by itself.
+    pub(crate) const PASSES: Self = Exit::Changes;
+    /// Of `why`: somebody has to see to it.
+    pub(crate) const STUCK: Self = Exit::Disrupts;
+}
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

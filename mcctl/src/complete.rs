@@ -186,6 +186,12 @@ mod tests {
             "lint",
             "convert",
             "inspect",
+            "status",
+            "why",
+            "pause",
+            "unpause",
+            "diff",
+            "history",
             "completion",
             "version",
         ];

@@ -1,24 +1,33 @@
-//! The people's tool: render, plan, lint, convert and inspect MachineConfigs.
+//! The people's tool: render, plan, lint, convert and inspect MachineConfigs, and see how a cluster stands, and why.
 //!
-//! One module per command; `input` and `objects` read files, `report` prints findings, `terminal` is the only way out.
+//! One module per command; `input` and `objects` read files, `cluster` asks a cluster, `report` prints findings, `terminal` is the only
+//! way out.
 
+mod age;
 mod cli;
+mod cluster;
 mod complete;
 mod convert;
+mod diff;
 mod escape;
 mod explain;
 mod form;
+mod history;
 mod input;
 mod inspect;
 mod lint;
 mod objects;
+mod pause;
+mod pending;
 mod plan;
 mod policy;
 mod pool;
 mod render;
 mod report;
 mod source;
+mod status;
 mod terminal;
+mod why;
 
 use std::process::ExitCode;
 

@@ -1,22 +1,27 @@
-//! `plan`: what a change does to the nodes of a pool, before it is made.
+//! `plan`: what a change does to the nodes of a pool, before it is made; of files, or of a cluster.
+
+mod live;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use clap::builder::NonEmptyStringValueParser;
-use crds::{MachineConfig, MachineConfigSpec, MachineConfiguration, machine_configuration};
-use machineconfig::plan::{Facts, Plan, Verdict};
+use crds::{MachineConfig, MachineConfigSpec, MachineConfiguration};
+use machineconfig::plan::{Facts, Verdict};
 use machineconfig::reconcile::{Origins, StorageOverride};
 use machineconfig::redact::Limits;
-use machineconfig::{Code, Finding, Policy, RenderedConfig};
+use machineconfig::{Code, Finding, Policy, Rendered, RenderedConfig};
 
 use crate::cli::Exit;
+use crate::cluster::{self, Connection, Subject};
 use crate::form;
 use crate::objects::{self, Objects};
 use crate::pool::{self, Images};
 use crate::report::{Findings, Located, Place, plural};
 use crate::terminal::Terminal;
+
+use live::Question;
 
 /// Tell what a change does to the nodes of a pool: what differs, what it costs, who causes it
 ///
@@ -28,18 +33,29 @@ use crate::terminal::Terminal;
     after_long_help = "Exit codes: 0 no change, 2 change without drain or reboot, 3 drain or reboot, \
         4 refused by running nodes, 1 error.\n\nExamples:\n  \
         mcctl plan --pool worker --from examples/base --to examples/revision-2 --policy examples/policy.yaml\n  \
-        mcctl plan --pool worker --from main/ --to branch/ --show-diff -o markdown > comment.md"
+        mcctl plan --pool worker --from main/ --to branch/ --show-diff -o markdown > comment.md\n  \
+        mcctl plan --live pool/worker\n  \
+        mcctl plan --live -f new-machine-config.yaml"
 )]
 pub(crate) struct Args {
     /// The pool
-    #[arg(long, value_name = "POOL", value_parser = NonEmptyStringValueParser::new())]
-    pool: String,
+    #[arg(long, value_name = "POOL", value_parser = NonEmptyStringValueParser::new(), required_unless_present = "live")]
+    pool: Option<String>,
     /// The objects as they are: files, directories, or `-` for standard input
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "live")]
     from: Vec<PathBuf>,
     /// The objects as they are to be
-    #[arg(long, value_name = "PATH", required = true, num_args = 1..)]
+    #[arg(long, value_name = "PATH", num_args = 1.., required_unless_present = "live")]
     to: Vec<PathBuf>,
+    /// Ask a cluster: what is still to be done to its nodes, by the policy in force there
+    #[arg(long, conflicts_with_all = ["pool", "from", "to", "policy"])]
+    live: bool,
+    /// With --live: the node or the pool, as node/NAME or pool/NAME; without it all pools
+    #[arg(value_name = "node/NAME|pool/NAME", requires = "live")]
+    subject: Option<Subject>,
+    /// With --live: what would be done once these objects were applied
+    #[arg(short = 'f', long = "filename", value_name = "PATH", num_args = 1.., requires = "live")]
+    files: Vec<PathBuf>,
     /// Read the directories below a directory too
     #[arg(short = 'R', long)]
     recursive: bool,
@@ -53,6 +69,8 @@ pub(crate) struct Args {
     /// Show what changes in the decoded contents of files and units; secrets by size and hash only
     #[arg(long)]
     show_diff: bool,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// The form of the plan.
@@ -72,57 +90,96 @@ impl Args {
             pool,
             from,
             to,
+            live,
+            subject,
+            files,
             recursive,
             policy,
             output,
             show_diff,
+            connection,
         } = self;
-        if [&from, &to]
-            .iter()
-            .all(|paths| paths.iter().any(|path| path == Path::new("-")))
-        {
-            bail!("standard input can be one side only; give the other as files");
+        if live {
+            if output == Output::Markdown {
+                bail!("plan --live is printed as text or JSON; leave -o markdown out");
+            }
+            let json = output == Output::Json;
+            return Question {
+                subject,
+                files,
+                recursive,
+                show_diff,
+                json,
+                connection,
+            }
+            .run(terminal);
         }
-        let mut findings = Findings::default();
-        let current = objects::read(&from, recursive, &mut findings);
-        let desired = objects::read(&to, recursive, &mut findings);
-        let current_side = side(&current, &pool, &mut findings);
-        let desired_side = side(&desired, &pool, &mut findings);
-        // What nodes have may be unusable and must be left again; what they are to get may not.
-        if desired_side.is_some() && objects::only_rendered(&desired).is_none() {
-            let (_, said) = pool::render_strictly(&desired, &pool, &Images::default());
-            findings.extend(said.into_iter().map(|finding| desired.locate(finding)));
-        }
-        let rules = rules(policy.as_deref(), &desired, &mut findings);
-        let failed = findings.print(terminal);
-        let (Some(old), Some(new), Some(rules)) = (current_side, desired_side, rules) else {
-            return Ok(Exit::Failed);
-        };
-        if failed {
-            return Ok(Exit::Failed);
-        }
-        let facts = Facts {
-            origins: Origins {
-                old: Some(&old.provenance),
-                new: Some(&new.provenance),
-            },
-            overrides: Some(&rules.overrides),
-            diffs: show_diff.then(Limits::default),
-            ..Facts::default()
-        };
-        let plan = machineconfig::plan(&old, &new, &rules.policy, &facts);
-        terminal.print(&match output {
-            Output::Text => machineconfig::plan::text(&plan, &terminal.out),
-            Output::Json => form::json(&plan),
-            Output::Markdown => machineconfig::plan::markdown(&plan),
-        })?;
-        Ok(exit(&plan))
+        let pool = pool.unwrap_or_default();
+        of_files(
+            &pool,
+            &[from, to],
+            recursive,
+            policy.as_deref(),
+            (output, show_diff),
+            terminal,
+        )
     }
 }
 
+/// The plan of a pool from one set of objects to another.
+fn of_files(
+    pool: &str,
+    [from, to]: &[Vec<PathBuf>; 2],
+    recursive: bool,
+    policy: Option<&Path>,
+    (output, show_diff): (Output, bool),
+    terminal: &Terminal,
+) -> anyhow::Result<Exit> {
+    if [from, to]
+        .iter()
+        .all(|paths| paths.iter().any(|path| path == Path::new("-")))
+    {
+        bail!("standard input can be one side only; give the other as files");
+    }
+    let mut findings = Findings::default();
+    let current = objects::read(from, recursive, &mut findings);
+    let desired = objects::read(to, recursive, &mut findings);
+    let current_side = side(&current, pool, &mut findings);
+    let desired_side = side(&desired, pool, &mut findings);
+    // What nodes have may be unusable and must be left again; what they are to get may not.
+    if desired_side.is_some() && objects::only_rendered(&desired).is_none() {
+        let (_, said) = pool::render_strictly(&desired, pool, &Images::default());
+        findings.extend(said.into_iter().map(|finding| desired.locate(finding)));
+    }
+    let rules = rules(policy, &desired, &mut findings);
+    let failed = findings.print(terminal);
+    let (Some(old), Some(new), Some(rules)) = (current_side, desired_side, rules) else {
+        return Ok(Exit::Failed);
+    };
+    if failed {
+        return Ok(Exit::Failed);
+    }
+    let facts = Facts {
+        origins: Origins {
+            old: Some(&old.provenance),
+            new: Some(&new.provenance),
+        },
+        overrides: Some(&rules.overrides),
+        diffs: show_diff.then(Limits::default),
+        ..Facts::default()
+    };
+    let plan = machineconfig::plan(&old, &new, &rules.policy, &facts);
+    terminal.print(&match output {
+        Output::Text => machineconfig::plan::text(&plan, &terminal.out),
+        Output::Json => form::json(&plan),
+        Output::Markdown => machineconfig::plan::markdown(&plan),
+    })?;
+    Ok(exit_of(plan.verdict()))
+}
+
 /// The answer of a plan as an exit code.
-fn exit(plan: &Plan) -> Exit {
-    match plan.verdict() {
+fn exit_of(verdict: Verdict) -> Exit {
+    match verdict {
         Verdict::NoChange => Exit::Done,
         Verdict::Change => Exit::Changes,
         Verdict::Disruption => Exit::Disrupts,
@@ -140,17 +197,21 @@ fn side(objects: &Objects, pool: &str, findings: &mut Findings) -> Option<Render
     }
     let (rendered, said) = pool::render(objects, pool, &Images::default());
     findings.extend(said.into_iter().map(|finding| objects.locate(finding)));
-    let rendered = rendered?;
+    rendered.map(rendered_config)
+}
+
+/// What was rendered, as plans take it.
+fn rendered_config(rendered: Rendered) -> RenderedConfig {
     let spec = MachineConfigSpec {
         config: None,
         ..rendered.spec
     };
-    Some(RenderedConfig {
+    RenderedConfig {
         name: rendered.name,
         spec,
         ignition: rendered.ignition,
         provenance: rendered.provenance,
-    })
+    }
 }
 
 /// A side that is a rendered MachineConfig: not validated, since what nodes run may be broken and must be left again.
@@ -232,18 +293,9 @@ fn read_rules(object: &MachineConfiguration, from: &Objects, findings: &mut Find
         }
     };
     let overrides = spec.irreconcilable_validation_overrides.as_ref();
-    let overrides = overrides.map(|o| o.storage.iter().map(|part| storage(*part)).collect());
+    let overrides = overrides.map(|o| o.storage.iter().map(|part| cluster::storage(*part)).collect());
     Some(Rules {
         policy,
         overrides: overrides.unwrap_or_default(),
     })
-}
-
-fn storage(part: machine_configuration::StorageOverride) -> StorageOverride {
-    use machine_configuration::StorageOverride as Declared;
-    match part {
-        Declared::Disks => StorageOverride::Disks,
-        Declared::FileSystems => StorageOverride::FileSystems,
-        Declared::Raid => StorageOverride::Raid,
-    }
 }

@@ -58,15 +58,25 @@ impl Terminal {
 
     /// Writes a result. A reader that has seen enough (`| head`) is no error, so that the exit code still
     /// tells what the result was.
-    #[expect(clippy::unused_self, reason = "a result is printed by who holds the terminal")]
     pub(crate) fn print(&self, text: &str) -> anyhow::Result<()> {
+        self.stream(text).map(drop)
+    }
+
+    /// Writes a part of a result that goes on. False when nobody reads it any more.
+    #[expect(clippy::unused_self, reason = "a result is printed by who holds the terminal")]
+    pub(crate) fn stream(&self, text: &str) -> anyhow::Result<bool> {
         let mut out = io::stdout().lock();
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(anyhow::Error::new(error).context("cannot write to standard output"))
-            }
-            _ => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(anyhow::Error::new(error).context("cannot write to standard output")),
         }
+    }
+
+    /// Whether somebody looks at standard output on a screen.
+    #[expect(clippy::unused_self, reason = "a result is printed by who holds the terminal")]
+    pub(crate) fn is_interactive(&self) -> bool {
+        io::stdout().is_terminal()
     }
 
     /// Writes a message. There is nobody left to tell when standard error is gone, so failures are dropped.

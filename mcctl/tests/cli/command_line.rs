@@ -4,12 +4,18 @@ use std::process::Command;
 
 use super::{Ran, finish, mcctl, run, run_with_input};
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 13] = [
     "render",
     "plan",
     "lint",
     "convert",
     "inspect",
+    "status",
+    "why",
+    "pause",
+    "unpause",
+    "diff",
+    "history",
     "completion",
     "version",
 ];

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
+mod api;
 mod bad_input;
 mod command_line;
 mod docs;
 mod inspect;
 mod lint;
+mod live;
 mod plan;
 mod render;
 mod terminal;
@@ -28,7 +30,7 @@ struct Ran {
 fn mcctl<I: IntoIterator<Item: AsRef<OsStr>>>(arguments: I) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_mcctl"));
-    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"] {
+    for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "KUBECONFIG"] {
         command.env_remove(variable);
     }
     command.args(arguments).current_dir(root).stdin(Stdio::null());
