@@ -325,14 +325,19 @@ impl Cause {
     #[must_use]
     pub fn weight(&self) -> Weight {
         match &self.kind {
-            Kind::Updated { .. } | Kind::NoPool | Kind::PoolUpdated { .. } => Weight::Fine,
-            Kind::Paused { waiting: 0, .. } => Weight::Fine,
-            Kind::UnderWay(_) | Kind::Waits { .. } | Kind::RollingOut { .. } => Weight::Passing,
-            Kind::Unready {
+            Kind::Updated { .. }
+            | Kind::NoPool
+            | Kind::PoolUpdated { .. }
+            | Kind::Paused { waiting: 0, .. } => Weight::Fine,
+            Kind::UnderWay(_)
+            | Kind::Waits { .. }
+            | Kind::RollingOut { .. }
+            | Kind::Unready {
                 why: Unready::CordonedForUpdate,
                 ..
-            } => Weight::Passing,
-            Kind::NotRendered | Kind::Deleting => Weight::Passing,
+            }
+            | Kind::NotRendered
+            | Kind::Deleting => Weight::Passing,
             Kind::Unplaced(_)
             | Kind::Refused(_)
             | Kind::RenderDegraded { .. }

@@ -246,16 +246,12 @@ impl Access {
         &self,
         answer: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(PATIENCE, answer).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let silent = std::io::Error::new(
-                    std::io::ErrorKind::TimedOut,
-                    format!("no answer within {} seconds", PATIENCE.as_secs()),
-                );
-                Err(Error::Service(silent.into()))
-            }
-        }
+        let Ok(answer) = tokio::time::timeout(PATIENCE, answer).await else {
+            let text = format!("no answer within {} seconds", PATIENCE.as_secs());
+            let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, text);
+            return Err(Error::Service(silent.into()));
+        };
+        answer
     }
 
     /// What an error means, on which objects.

@@ -153,9 +153,6 @@ mod tests {
         let held_up = Stage::Draining {
             held_up: "pod a/b".into(),
         };
-        let spoken = conditions(&[], &held_up, at(2));
-        assert_eq!(super::held_up(&spoken), "pod a/b");
-        assert_eq!(super::held_up(&conditions(&spoken, &Stage::Drained, at(2))), "");
         assert_eq!(
             pass(held_up, 2),
             [
@@ -189,6 +186,24 @@ mod tests {
         assert_eq!(
             pass(Stage::Released { takes_work: false }, 6)[2],
             of("Uncordoned=False", 6)
+        );
+    }
+
+    #[test]
+    fn what_holds_a_drain_up_can_be_read_again() {
+        let said = |held_up: &str| {
+            let held_up = held_up.to_owned();
+            conditions(&[], &Stage::Draining { held_up }, Timestamp::UNIX_EPOCH)
+        };
+        assert_eq!(held_up(&said("pod a/b")), "pod a/b");
+        assert_eq!(held_up(&said("")), "");
+        assert_eq!(
+            held_up(&conditions(
+                &said("pod a/b"),
+                &Stage::Drained,
+                Timestamp::UNIX_EPOCH
+            )),
+            ""
         );
     }
 

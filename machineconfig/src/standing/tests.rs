@@ -81,38 +81,49 @@ pub(crate) fn drains(begun: bool) -> Value {
     json!({"metadata": {"annotations": annotations}})
 }
 
-#[test]
-fn a_node_says_where_it_is() {
+/// A node says this of current config, desired config and state, and has these fields; its MachineConfigNode has these conditions. It is in this
+/// phase, since then.
+type Case = (
+    [&'static str; 3],
+    Value,
+    &'static [(&'static str, &'static str, &'static str)],
+    Phase,
+    Option<&'static str>,
+);
+
+#[track_caller]
+fn expect<const CASES: usize>(table: [Case; CASES]) {
     let worker = pool("worker", "b", json!({}));
-    let uncordon = json!({"metadata": {"annotations": {annotations::DESIRED_DRAIN: "uncordon-b"}}});
-    let because = json!({"metadata": {"annotations": {annotations::REASON: "no room"}}});
-    let failing = |refused| Phase::Failing {
-        refused,
-        reason: "no room".into(),
-    };
+    for (says, fields, said, expected, since) in table {
+        let node = node("n", says, fields);
+        let conditions = report("n", said).status.unwrap().conditions;
+        let (found, at) = phase(&worker, &node, &conditions);
+        assert_eq!(found, expected, "{says:?}");
+        let at = at.map(|at| at.to_string()[11..16].to_owned());
+        assert_eq!(at.as_deref(), since, "{says:?}");
+    }
+}
+
+#[test]
+fn a_node_says_how_far_its_update_is() {
     let takes = |takes: &str| Phase::Applying { takes: takes.into() };
-    let none: &[(&str, &str, &str)] = &[];
-    let table = [
-        (["b", "b", "Done"], json!({}), none, Phase::Updated, None),
-        (["a", "a", "Done"], json!({}), none, Phase::Waiting, None),
-        (["a", "b", "Done"], json!({}), none, Phase::Told, None),
+    let going = Phase::Draining {
+        held_up: String::new(),
+    };
+    let uncordon = json!({"metadata": {"annotations": {annotations::DESIRED_DRAIN: "uncordon-b"}}});
+    expect([
+        (["b", "b", "Done"], json!({}), &[], Phase::Updated, None),
+        (["a", "a", "Done"], json!({}), &[], Phase::Waiting, None),
+        (["a", "b", "Done"], json!({}), &[], Phase::Told, None),
         (
             ["a", "b", "Working"],
             drains(false),
-            none,
+            &[],
             Phase::AskingForDrain,
             None,
         ),
-        (
-            ["a", "b", "Working"],
-            drains(true),
-            none,
-            Phase::Draining {
-                held_up: String::new(),
-            },
-            Some("11:50"),
-        ),
-        (["a", "b", "Working"], json!({}), none, takes(""), None),
+        (["a", "b", "Working"], drains(true), &[], going, Some("11:50")),
+        (["a", "b", "Working"], json!({}), &[], takes(""), None),
         (
             ["a", "b", "Working"],
             json!({}),
@@ -130,7 +141,7 @@ fn a_node_says_where_it_is() {
             Phase::Rebooting,
             Some("11:00"),
         ),
-        (["a", "b", "Rebooting"], json!({}), none, Phase::Rebooting, None),
+        (["a", "b", "Rebooting"], json!({}), &[], Phase::Rebooting, None),
         (
             ["b", "b", "Done"],
             uncordon,
@@ -138,39 +149,37 @@ fn a_node_says_where_it_is() {
             Phase::Releasing,
             Some("11:00"),
         ),
+        (["", "", ""], json!({}), &[], Phase::New, Some("00:00")),
+    ]);
+}
+
+#[test]
+fn a_node_says_what_failed() {
+    let because = json!({"metadata": {"annotations": {annotations::REASON: "no room"}}});
+    let reason = || "no room".to_owned();
+    let failing = |refused| Phase::Failing {
+        refused,
+        reason: reason(),
+    };
+    let drifted = Phase::Drifted { reason: reason() };
+    let degraded: &[_] = &[("NodeDegraded", "True", "")];
+    expect([
         (
             ["a", "b", "Degraded"],
             because.clone(),
-            &[("NodeDegraded", "True", "")],
+            degraded,
             failing(false),
             Some("11:00"),
         ),
         (
             ["a", "b", "Unreconcilable"],
             because.clone(),
-            none,
+            &[],
             failing(true),
             None,
         ),
-        (
-            ["b", "b", "Degraded"],
-            because,
-            none,
-            Phase::Drifted {
-                reason: "no room".into(),
-            },
-            None,
-        ),
-        (["", "", ""], json!({}), none, Phase::New, Some("00:00")),
-    ];
-    for (says, fields, said, expected, since) in table {
-        let node = node("n", says, fields);
-        let report = report("n", said);
-        let (found, at) = phase(&worker, &node, &report.status.unwrap().conditions);
-        assert_eq!(found, expected, "{says:?}");
-        let at = at.map(|at| at.to_string()[11..16].to_owned());
-        assert_eq!(at.as_deref(), since, "{says:?}");
-    }
+        (["b", "b", "Degraded"], because, &[], drifted, None),
+    ]);
 }
 
 #[test]
@@ -254,15 +263,15 @@ fn a_pool_says_what_comes_next() {
             json!({"metadata": {"labels": {"node-role.kubernetes.io/master": ""}}}),
         )
     };
-    let mut control = three(json!({}));
-    control
+    let mut masters = three(json!({}));
+    masters
         .pools
         .push(pool("master", "b", json!({"spec": {"maxUnavailable": 3}})));
-    control.nodes = vec![
+    masters.nodes = vec![
         master("m0", ["a", "a", "Done"]),
         master("m1", ["a", "b", "Working"]),
     ];
-    let found = pool_standing(&control, control.pool("master").unwrap(), now());
+    let found = pool_standing(&masters, masters.pool("master").unwrap(), now());
     assert_eq!(found.next.queue, ["m0"]);
     assert!(
         found.next.words().starts_with("m0, but m1 is being updated"),

@@ -374,6 +374,12 @@ fn a_pool_is_told_with_its_nodes() {
         causes[1].to_string().contains("1 of 2 nodes have it"),
         "{causes:#?}"
     );
+}
+
+#[test]
+fn a_pool_is_told_what_is_missing_around_it() {
+    let of = |cluster: &Cluster, evidence: &Evidence| of_pool(cluster, "worker", evidence, now());
+    let fine = cluster(["b", "b", "Done"], json!({}));
     let missing = Evidence {
         missing: BTreeSet::from(["b".to_owned()]),
         ..Evidence::default()
@@ -398,5 +404,9 @@ fn a_pool_is_told_with_its_nodes() {
         pools: vec![pool("worker", "b", json!({}))],
         ..Cluster::default()
     };
-    assert!(of(&empty, &knows)[0].to_string().contains("no nodes"));
+    assert!(
+        of(&empty, &Evidence::default())[0]
+            .to_string()
+            .contains("no nodes")
+    );
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Cause, Daemon, Kind};
 use crate::pool::Unready;
-use crate::standing::Phase;
+use crate::standing::{Pause, Phase};
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -19,17 +19,7 @@ impl fmt::Display for Cause {
             Kind::NotRendered => f.write_str("no config is rendered for it yet"),
             Kind::Deleting => f.write_str("it is being deleted, so nothing is rolled out in it"),
             Kind::RenderDegraded { message } => f.write_str(message),
-            Kind::Paused { pause, waiting, .. } => {
-                match waiting {
-                    0 => f.write_str("nothing is wrong: it is paused, and every node has its config")?,
-                    1 => f.write_str("it is paused, and 1 node waits")?,
-                    many => write!(f, "it is paused, and {many} nodes wait")?,
-                }
-                if !pause.because.is_empty() {
-                    write!(f, ": {:?}", pause.because)?;
-                }
-                Ok(())
-            }
+            Kind::Paused { pause, waiting, .. } => paused(pause, *waiting, f),
             Kind::ConfigMissing { config } => write!(f, "the rendered MachineConfig {config} does not exist"),
             Kind::NoController => {
                 f.write_str("no controller works, so nothing is rendered, rolled out or drained")
@@ -70,6 +60,19 @@ impl fmt::Display for Cause {
                 )
             }
         }
+    }
+}
+
+fn paused(pause: &Pause, waiting: usize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match waiting {
+        0 => f.write_str("nothing is wrong: it is paused, and every node has its config")?,
+        1 => f.write_str("it is paused, and 1 node waits")?,
+        many => write!(f, "it is paused, and {many} nodes wait")?,
+    }
+    if pause.because.is_empty() {
+        Ok(())
+    } else {
+        write!(f, ": {:?}", pause.because)
     }
 }
 

@@ -214,6 +214,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "the callers make it in place")]
     fn pod(labels: Value, status: Value) -> Pod {
         serde_json::from_value(json!({
             "metadata": {"name": "d", "namespace": "n", "labels": labels}, "status": status,

@@ -97,7 +97,7 @@ impl Rules {
         let in_force = status.and_then(|status| status.node_disruption_policy_status.as_ref());
         let policy = match (in_force, &spec.node_disruption_policy) {
             (Some(merged), _) => Policy::from_cluster_policies(&merged.cluster_policies),
-            (None, Some(user)) => Policy::merge(user).map_err(|findings| first(findings))?,
+            (None, Some(user)) => Policy::merge(user).map_err(first)?,
             (None, None) => Policy::default(),
         };
         let overrides = spec.irreconcilable_validation_overrides.as_ref();

@@ -62,7 +62,7 @@ impl Question {
     pub(super) fn run(self, terminal: &Terminal) -> anyhow::Result<Exit> {
         let connection = self.connection.clone();
         cluster::run(&connection, terminal, async |access: &Access| {
-            self.answer(access, terminal).await
+            Box::pin(self.answer(access, terminal)).await
         })
     }
 

@@ -60,10 +60,12 @@ pub(super) fn changes(before: &Lines, after: &Lines) -> String {
             },
         )
     });
-    changed
-        .chain(gone)
-        .map(|(object, text)| format!("{}\n", escape::line(&format!("{object}: {text}"))))
-        .collect()
+    let mut out = String::new();
+    for (object, text) in changed.chain(gone) {
+        out.push_str(&escape::line(&format!("{object}: {text}")));
+        out.push('\n');
+    }
+    out
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `status --watch`: three watches feed one picture, which is told anew when it changes, at a bounded rate.
 
+use std::fmt::Write as _;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -31,9 +32,9 @@ const HOME: &str = "\u{1b}[H\u{1b}[J";
 
 /// What a watch tells.
 enum Told {
-    Pool(Event<MachineConfigPool>),
-    Node(Event<Node>),
-    Report(Event<MachineConfigNode>),
+    Pool(Box<Event<MachineConfigPool>>),
+    Node(Box<Event<Node>>),
+    Report(Box<Event<MachineConfigNode>>),
     /// The API server does not answer, or not well.
     Trouble(String),
 }
@@ -114,8 +115,11 @@ fn watches(access: &Access) -> impl Stream<Item = Told> + use<> {
     select_all([pools, nodes, reports])
 }
 
-fn told<K>(event: watcher::Result<Event<K>>, as_told: fn(Event<K>) -> Told) -> Told {
-    event.map_or_else(|error| Told::Trouble(words(&error)), as_told)
+fn told<K>(event: watcher::Result<Event<K>>, as_told: fn(Box<Event<K>>) -> Told) -> Told {
+    event.map_or_else(
+        |error| Told::Trouble(words(&error)),
+        |event| as_told(Box::new(event)),
+    )
 }
 
 /// What is the matter with a watch. It is begun anew by itself.
@@ -179,9 +183,9 @@ impl<K: kube::Resource> Kept<K> {
 impl Picture<'_> {
     fn take(&mut self, told: Told) {
         let changed = match told {
-            Told::Pool(event) => self.pools.take(event),
-            Told::Node(event) => self.nodes.take(event),
-            Told::Report(event) => self.reports.take(event),
+            Told::Pool(event) => self.pools.take(*event),
+            Told::Node(event) => self.nodes.take(*event),
+            Told::Report(event) => self.reports.take(*event),
             Told::Trouble(text) => {
                 self.interrupted(text);
                 return;
@@ -257,7 +261,10 @@ impl Picture<'_> {
         let changed = changes(&self.told, &lines);
         self.told = lines;
         let stamp = second(now);
-        let stamped: String = changed.lines().map(|line| format!("{stamp} {line}\n")).collect();
+        let mut stamped = String::new();
+        for line in changed.lines() {
+            let _ = writeln!(stamped, "{stamp} {line}");
+        }
         self.terminal.stream(&stamped)
     }
 }

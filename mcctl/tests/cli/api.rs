@@ -254,11 +254,13 @@ impl Shared {
         let mut state = self.lock();
         state.watches += 1;
         while !state.down {
-            let events: String = state.log[next.min(state.log.len())..]
-                .iter()
-                .filter(|(collection, _)| collection == path)
-                .map(|(_, event)| format!("{event}\n"))
-                .collect();
+            let mut events = String::new();
+            for (collection, event) in &state.log[next.min(state.log.len())..] {
+                if collection == path {
+                    events.push_str(&event.to_string());
+                    events.push('\n');
+                }
+            }
             next = state.log.len();
             if stream.write_all(events.as_bytes()).is_err() {
                 break;

@@ -24,6 +24,7 @@ fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the callers make it in place")]
 fn pool(name: &str, config: &str, spec: Value) -> Value {
     let mut object = json!({
         "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfigPool",
