@@ -145,20 +145,24 @@ fn told(event: &Event, node: &str) -> Option<Entry> {
     if !is_ours || !(about_node || named || of_all) {
         return None;
     }
-    let series = event
+    // What is told again is counted, and keeps the words of the first time: so that time is what they are of.
+    let at = (event.event_time.as_ref().map(|time| time.0))
+        .or(event.first_timestamp.as_ref().map(|time| time.0))
+        .or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
+    let count = event
         .series
         .as_ref()
-        .and_then(|series| series.last_observed_time.as_ref());
-    let at = series
-        .map(|time| time.0)
-        .or(event.last_timestamp.as_ref().map(|time| time.0))
-        .or(event.event_time.as_ref().map(|time| time.0))
-        .or(event.metadata.creation_timestamp.as_ref().map(|time| time.0))?;
+        .and_then(|series| series.count)
+        .or(event.count);
+    let text = match count {
+        Some(count) if count > 1 => format!("{message} (told {count} times)"),
+        Some(_) | None => message,
+    };
     Some(Entry {
         at,
         source: Source::Event,
         what: event.reason.clone().unwrap_or_default(),
-        text: message,
+        text,
     })
 }
 

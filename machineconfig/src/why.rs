@@ -6,7 +6,7 @@ mod fix;
 mod node;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -24,13 +24,20 @@ pub use node::of_node;
 pub struct Evidence {
     /// Rendered configs that are referred to and do not exist.
     pub missing: BTreeSet<String>,
-    /// The pods that keep the node from being drained, if it is being drained and they were looked at.
-    pub hindrances: Vec<Hindrance>,
-    /// The daemon's pod on the node.
-    pub daemon: Daemon,
     /// Who leads.
     pub leadership: Leadership,
-    /// What the kubelet's condition says of a node that is not Ready; empty when that is not known.
+    /// What was looked at on single nodes, by the node's name.
+    pub on: BTreeMap<String, OnNode>,
+}
+
+/// What is known of one node besides its objects.
+#[derive(Debug, Clone, Default)]
+pub struct OnNode {
+    /// The pods that keep it from being drained, if it is being drained.
+    pub hindrances: Vec<Hindrance>,
+    /// The daemon's pod on it.
+    pub daemon: Daemon,
+    /// What the kubelet's condition says when it is not Ready; empty when that is not known.
     pub unready: String,
 }
 
@@ -139,6 +146,11 @@ pub enum Kind {
     },
     /// No controller works, so nothing is rendered, rolled out or drained.
     NoController,
+    /// The node has no config, and nobody has told it which to have.
+    Unassigned {
+        /// The config of its pool; empty when there is none yet.
+        config: String,
+    },
     /// The daemon of the node says nothing.
     DaemonSilent(Daemon),
     /// The node takes no work.
@@ -344,6 +356,7 @@ impl Cause {
             | Kind::Paused { .. }
             | Kind::ConfigMissing { .. }
             | Kind::NoController
+            | Kind::Unassigned { .. }
             | Kind::DaemonSilent(_)
             | Kind::Unready { .. }
             | Kind::DrainBlocked { .. }

@@ -262,6 +262,11 @@ impl Access {
             format!("{kind}/{name}")
         };
         let (code, message) = match error {
+            // What the server says is only that it found no page.
+            Error::Api(status) if status.code == 404 => (
+                Code::NOT_INSTALLED,
+                format!("{} knows no such objects", self.server),
+            ),
             Error::Api(status) => (code(status.code, &status.reason), status.message.clone()),
             Error::Auth(_) => (Code::CLUSTER_UNAUTHORIZED, chain(error)),
             Error::HyperError(_) | Error::Service(_) | Error::ReadEvents(_) => (
@@ -278,8 +283,6 @@ fn code(status: u16, reason: &str) -> Code {
     match (status, reason) {
         (401, _) => Code::CLUSTER_UNAUTHORIZED,
         (403, _) => Code::CLUSTER_FORBIDDEN,
-        // Of an object that is not there nobody comes here: this kind is not known.
-        (404, _) => Code::NOT_INSTALLED,
         (503 | 504, _) => Code::CLUSTER_UNREACHABLE,
         _ => Code::CLUSTER_REFUSED,
     }

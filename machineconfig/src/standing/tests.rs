@@ -231,7 +231,7 @@ fn a_pool_lists_who_is_not_done_and_who_is_next() {
     assert_eq!(worker.next.queue, ["n2", "n3"]);
     assert_eq!(
         worker.next.words(),
-        "n2, but 1 node may be unavailable at once (maxUnavailable), and n1 is"
+        "n2, but at most 1 node may be unavailable at once (maxUnavailable), and that is n1"
     );
 }
 

@@ -7,6 +7,9 @@ use serde::Serialize;
 use crate::Finding;
 use crate::rollout::{Blocker, Decision, Step};
 
+/// Nodes that are named in a sentence; the others are counted.
+const NAMED: usize = 5;
+
 /// What comes next in a pool.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,7 +104,7 @@ impl Turn {
                 let reason = reasons.first().map_or("", String::as_str);
                 match first {
                     Some(first) => format!("{first}, but {reason}"),
-                    None => reason.to_owned(),
+                    None => format!("nobody, all are told; {reason}"),
                 }
             }
         }
@@ -139,11 +142,15 @@ fn busy(decision: &Decision) -> Vec<String> {
 fn reasons(decision: &Decision, blockers: &[Blocker]) -> Vec<String> {
     let taken = decision.tally.free <= 0 && !decision.tally.candidates.is_empty();
     let slots = taken.then(|| {
+        let busy = busy(decision);
+        let mut names = busy[..busy.len().min(NAMED)].join(", ");
+        if busy.len() > NAMED {
+            names = format!("{names} and {} more", busy.len() - NAMED);
+        }
         format!(
-            "{} may be unavailable at once (maxUnavailable), and {} {}",
+            "at most {} may be unavailable at once (maxUnavailable), and {} {names}",
             nodes(decision.tally.limit),
-            busy(decision).join(", "),
-            if busy(decision).len() == 1 { "is" } else { "are" },
+            if busy.len() == 1 { "that is" } else { "those are" },
         )
     });
     slots

@@ -75,6 +75,7 @@ impl Cause {
             )
             .run(format!("kubectl get pods -A -l app.kubernetes.io/name={CONTROLLER}"))
             .run(format!("kubectl get lease -A --field-selector metadata.name={CONTROLLER}")),
+            Kind::Unassigned { config } => unassigned(config, name),
             Kind::DaemonSilent(daemon) => silent(daemon, name),
             Kind::Unready { why, .. } => unready(why, name),
             Kind::DrainBlocked { pods, .. } => blocked(pods, name),
@@ -113,6 +114,19 @@ fn render(message: &str, own: &str) -> Fix {
         Some(name) => fix.run(format!("kubectl delete machineconfig {name}")),
         None => fix,
     }
+}
+
+fn unassigned(config: &str, node: &str) -> Fix {
+    let look = format!("node/{node}");
+    if config.is_empty() {
+        return Fix::new(
+            look,
+            "Make a MachineConfig for its pool, so that there is a config to be told.",
+        );
+    }
+    let text = "Tell it the config of its pool. A node that the server has started is told by that.";
+    let key = crds::annotations::DESIRED_CONFIG;
+    Fix::new(look, text).run(format!("kubectl annotate node {node} {key}={config}"))
 }
 
 fn silent(daemon: &Daemon, node: &str) -> Fix {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 
-use super::{Cause, Daemon, Evidence, Kind, of_pool_alone, sorted};
+use super::{Cause, Daemon, Evidence, Kind, OnNode, of_pool_alone, sorted};
 use crate::drain::pods::{Hindrance, message};
 use crate::pool::{NodeView, Pools, Unready, membership};
 use crate::standing::{Cluster, Next, NodeStanding, Phase, PoolStanding, node_standing, pool_standing};
@@ -25,8 +25,10 @@ pub fn of_node(cluster: &Cluster, name: &str, evidence: &Evidence, now: Timestam
     };
     let standing = pool_standing(cluster, pool, now);
     let own = node_standing(cluster, pool, node, &standing.next.queue);
-    let mut causes = unready(node, &own, evidence);
-    let stage = of_phase(&standing, &own, evidence, now);
+    let nothing = OnNode::default();
+    let seen = evidence.on.get(name).unwrap_or(&nothing);
+    let mut causes = unready(node, &own, seen);
+    let stage = of_phase(&standing, &own, seen, now);
     // What is wrong with the pool matters to a node that has not got there, and to it alone.
     if own.phase != Phase::Updated {
         causes.extend(of_pool_alone(cluster, &standing.pool, evidence, now));
@@ -42,7 +44,7 @@ pub fn of_node(cluster: &Cluster, name: &str, evidence: &Evidence, now: Timestam
     sorted(causes)
 }
 
-fn unready(node: &Node, own: &NodeStanding, evidence: &Evidence) -> Vec<Cause> {
+fn unready(node: &Node, own: &NodeStanding, seen: &OnNode) -> Vec<Cause> {
     let view = NodeView::of(node);
     let causes = view.unready.iter().filter_map(|why| {
         let since = match why {
@@ -58,7 +60,7 @@ fn unready(node: &Node, own: &NodeStanding, evidence: &Evidence) -> Vec<Cause> {
             return None;
         }
         let said = match why {
-            Unready::NotReady(_) => evidence.unready.clone(),
+            Unready::NotReady(_) => seen.unready.clone(),
             Unready::DiskPressure(_)
             | Unready::NetworkUnavailable(_)
             | Unready::CordonedForUpdate
@@ -73,11 +75,11 @@ fn unready(node: &Node, own: &NodeStanding, evidence: &Evidence) -> Vec<Cause> {
     causes.collect()
 }
 
-fn of_phase(pool: &PoolStanding, own: &NodeStanding, evidence: &Evidence, now: Timestamp) -> Vec<Cause> {
+fn of_phase(pool: &PoolStanding, own: &NodeStanding, seen: &OnNode, now: Timestamp) -> Vec<Cause> {
     let late = own
         .since
         .is_some_and(|since| now.duration_since(since) >= TAKEN_UP_AFTER);
-    let broken = matches!(evidence.daemon, Daemon::Absent | Daemon::Broken { .. });
+    let broken = matches!(seen.daemon, Daemon::Absent | Daemon::Broken { .. });
     let kind = match &own.phase {
         Phase::Updated => Kind::Updated {
             config: own.current.clone(),
@@ -97,8 +99,11 @@ fn of_phase(pool: &PoolStanding, own: &NodeStanding, evidence: &Evidence, now: T
                 | Next::Go { .. } => String::new(),
             },
         },
-        Phase::New | Phase::Told if late || broken => Kind::DaemonSilent(evidence.daemon.clone()),
-        Phase::Draining { held_up } => match blocked(&own.node, held_up, &evidence.hindrances) {
+        Phase::New if own.desired.is_empty() && late && !broken => Kind::Unassigned {
+            config: pool.desired.clone(),
+        },
+        Phase::New | Phase::Told if late || broken => Kind::DaemonSilent(seen.daemon.clone()),
+        Phase::Draining { held_up } => match blocked(&own.node, held_up, &seen.hindrances) {
             Some(blocked) => blocked,
             None => Kind::UnderWay(own.phase.clone()),
         },

@@ -61,6 +61,14 @@ fn expect(causes: &[Cause], expected: (Weight, &str, &str, &str, &str)) {
     );
 }
 
+/// Evidence of what was looked at on `n`.
+fn seen(on: OnNode) -> Evidence {
+    Evidence {
+        on: BTreeMap::from([("n".to_owned(), on)]),
+        ..Evidence::default()
+    }
+}
+
 fn of(cluster: &Cluster) -> Vec<Cause> {
     of_node(cluster, "n", &Evidence::default(), now())
 }
@@ -148,7 +156,7 @@ fn a_drain_names_who_blocks_it() {
             "mcctl status --watch",
         ),
     );
-    let evidence = Evidence {
+    let evidence = seen(OnNode {
         hindrances: vec![
             Hindrance {
                 namespace: "shop".into(),
@@ -166,8 +174,8 @@ fn a_drain_names_who_blocks_it() {
                 },
             },
         ],
-        ..Evidence::default()
-    };
+        ..OnNode::default()
+    });
     let causes = of_node(&draining, "n", &evidence, now());
     expect(
         &causes,
@@ -198,10 +206,10 @@ fn a_drain_names_who_blocks_it() {
 
 #[test]
 fn a_node_that_takes_no_work_says_why() {
-    let evidence = Evidence {
+    let evidence = seen(OnNode {
         unready: "Kubelet stopped posting node status.".into(),
-        ..Evidence::default()
-    };
+        ..OnNode::default()
+    });
     let away = cluster(["a", "a", "Done"], condition("Ready", "Unknown"));
     expect(
         &of_node(&away, "n", &evidence, now()),
@@ -258,7 +266,7 @@ fn a_node_waits_for_its_pool() {
         (
             Weight::Passing,
             "Node/n",
-            "it waits for its turn, 1 go before it; 1 node may be unavailable at once (maxUnavailable), and busy is",
+            "it waits for its turn, 1 go before it; at most 1 node may be unavailable at once (maxUnavailable), and that is busy",
             "node/n",
             "mcctl status --watch",
         ),
@@ -299,12 +307,34 @@ fn a_node_of_two_custom_pools_is_told_so() {
 }
 
 #[test]
+fn a_node_that_joined_without_a_config_is_to_be_told_one() {
+    let runs = Daemon::Runs {
+        namespace: "machine-config".into(),
+        pod: "d-1".into(),
+    };
+    let evidence = seen(OnNode {
+        daemon: runs,
+        ..OnNode::default()
+    });
+    expect(
+        &of_node(&cluster(["", "", ""], json!({})), "n", &evidence, now()),
+        (
+            Weight::Stuck,
+            "Node/n",
+            "it joined without a config, and nobody has told it which to have",
+            "node/n",
+            "kubectl annotate node n machineconfiguration.openshift.io/desiredConfig=b",
+        ),
+    );
+}
+
+#[test]
 fn a_daemon_that_is_not_there_is_named() {
     let silent = |daemon: Daemon, says| {
-        let evidence = Evidence {
+        let evidence = seen(OnNode {
             daemon,
-            ..Evidence::default()
-        };
+            ..OnNode::default()
+        });
         of_node(&cluster(says, json!({})), "n", &evidence, now())
     };
     expect(

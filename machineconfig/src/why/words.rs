@@ -24,6 +24,9 @@ impl fmt::Display for Cause {
             Kind::NoController => {
                 f.write_str("no controller works, so nothing is rendered, rolled out or drained")
             }
+            Kind::Unassigned { .. } => {
+                f.write_str("it joined without a config, and nobody has told it which to have")
+            }
             Kind::DaemonSilent(daemon) => silent(daemon, f),
             Kind::Unready { why, said } => unready(why, said, f),
             Kind::DrainBlocked { text, .. } => write!(f, "its drain is blocked: {text}"),

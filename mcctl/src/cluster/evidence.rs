@@ -12,7 +12,7 @@ use machineconfig::drain::pods::{Hindrance, held_by};
 use machineconfig::drain::{Request, request};
 use machineconfig::pool::NodeView;
 use machineconfig::standing::Cluster;
-use machineconfig::why::{Daemon, Evidence, Leadership};
+use machineconfig::why::{Daemon, Evidence, Leadership, OnNode};
 use machineconfig::{Code, Finding};
 
 use super::Access;
@@ -24,6 +24,8 @@ const DAEMON: [(&str, &str); 2] = [
     ("app.kubernetes.io/name", "machine-config-daemon"),
     ("k8s-app", "machine-config-daemon"),
 ];
+/// Nodes of a pool whose pods are looked at: each costs a request, and what is wrong with a few is mostly wrong with all.
+const CLOSELY: usize = 5;
 /// How much later than it says a lease is taken for lost: the clocks here and there may differ, and a replica takes over in its own time.
 const GRACE: SignedDuration = SignedDuration::from_mins(2);
 
@@ -96,7 +98,7 @@ async fn seat(access: &Access, lease: &Lease) -> Result<Option<String>, Finding>
     }
 }
 
-/// Looks at what may be the cause for these nodes. Pods are looked at for one node only: of a pool the controller's word counts.
+/// Looks at what may be the cause for these nodes; closely at the first few of those that are not simply done.
 pub(crate) async fn evidence(
     access: &Access,
     cluster: &Cluster,
@@ -107,18 +109,31 @@ pub(crate) async fn evidence(
         leadership: leadership(access).await?.leadership,
         ..Evidence::default()
     };
-    if let [node] = nodes {
-        let name = node.metadata.name.as_deref().unwrap_or_default();
-        evidence.unready = unready(node);
-        let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
-        if let Some(pods) = access.list_if_allowed::<Pod>(here).await? {
-            evidence.daemon = daemon(&pods);
-            if matches!(request(node), Ok(Some(Request::Drain(_)))) {
-                evidence.hindrances = hindrances(access, &pods).await?;
-            }
-        }
+    let views = nodes.iter().map(|node| (*node, NodeView::of(node)));
+    let looked_at = views
+        .filter(|(_, view)| !view.is_ready() || !view.is_done())
+        .take(CLOSELY);
+    for (node, view) in looked_at {
+        evidence
+            .on
+            .insert(view.name.to_owned(), on(access, node, view.name).await?);
     }
     Ok(evidence)
+}
+
+async fn on(access: &Access, node: &Node, name: &str) -> Result<OnNode, Finding> {
+    let mut seen = OnNode {
+        unready: unready(node),
+        ..OnNode::default()
+    };
+    let here = ListParams::default().fields(&format!("spec.nodeName={name}"));
+    if let Some(pods) = access.list_if_allowed::<Pod>(here).await? {
+        seen.daemon = daemon(&pods);
+        if matches!(request(node), Ok(Some(Request::Drain(_)))) {
+            seen.hindrances = hindrances(access, &pods).await?;
+        }
+    }
+    Ok(seen)
 }
 
 /// The rendered configs that nodes have been told, or their pools want, and that do not exist.

@@ -7,6 +7,7 @@ use machineconfig::standing::{Phase, Standing};
 use super::table::{detail, word};
 use crate::age::second;
 use crate::escape;
+use crate::report::plural;
 
 /// What is said of each object, by its name.
 pub(super) type Lines = BTreeMap<String, String>;
@@ -15,13 +16,11 @@ pub(super) type Lines = BTreeMap<String, String>;
 pub(super) fn lines(standing: &Standing) -> Lines {
     let mut lines = Lines::new();
     for pool in &standing.pools {
-        let mut text = format!(
-            "{}, {} of {} nodes have {}",
-            word(pool),
-            pool.updated,
-            pool.nodes,
-            pool.desired
-        );
+        let have = match pool.desired.as_str() {
+            "" => plural(usize::try_from(pool.nodes).unwrap_or_default(), "node"),
+            config => format!("{} of {} nodes have {config}", pool.updated, pool.nodes),
+        };
+        let mut text = format!("{}, {have}", word(pool));
         if !pool.render_degraded.is_empty() {
             text = format!("{text}; {}", pool.render_degraded);
         }

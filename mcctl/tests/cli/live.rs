@@ -188,7 +188,7 @@ fn status_tells_pools_nodes_and_what_is_next() {
       w1 draining AGE pod shop/web-0 of StatefulSet/web is kept by PodDisruptionBudget web: no
       w2 waiting next
       w3 waiting after 1 other
-      next: w2, but 1 node may be unavailable at once (maxUnavailable), and w1 is
+      next: w2, but at most 1 node may be unavailable at once (maxUnavailable), and that is w1
     ");
     let json = stage.ask("status pool/worker -o json");
     let value: Value = serde_json::from_str(&json.out).unwrap();
