@@ -14,6 +14,8 @@ use crate::pool::NodeView;
 
 /// Reason of a condition that nothing has happened to.
 const NOT_YET: &str = "NotYetOccurred";
+/// The condition that says what an update takes.
+const PREPARED: &str = "UpdatePrepared";
 /// What the components of this system, and of the reference, call themselves in events.
 const TELLERS: [&str; 3] = [
     "machineconfigdaemon",
@@ -104,6 +106,15 @@ pub fn of_node(
     all
 }
 
+/// What the last update of a node took, or takes, by the word of its daemon; empty when it has said nothing yet.
+#[must_use]
+pub fn takes(report: Option<&MachineConfigNode>) -> &str {
+    let status = report.and_then(|report| report.status.as_ref());
+    let mut conditions = status.iter().flat_map(|status| &status.conditions);
+    let prepared = conditions.find(|condition| condition.type_ == PREPARED && condition.reason != NOT_YET);
+    prepared.map_or("", |prepared| prepared.message.as_str())
+}
+
 fn first(node: &Node) -> String {
     let annotations = node.metadata.annotations.as_ref();
     let first = annotations.and_then(|all| all.get(annotations::FIRST_PIVOT_CONFIG));
@@ -112,6 +123,10 @@ fn first(node: &Node) -> String {
 
 /// A condition that says that something happened. That nothing did is no history, and that a drain was ended is said by the uncordon.
 fn step(condition: &Condition) -> Option<Entry> {
+    // It stays True from one update to the next, and so does its time: see `takes`.
+    if condition.type_ == PREPARED {
+        return None;
+    }
     let happened = match condition.status {
         ConditionStatus::True => true,
         ConditionStatus::Unknown => condition.reason != NOT_YET,
@@ -188,7 +203,11 @@ mod tests {
         let node = node("n", ["b", "b", "Done"], first);
         let report = report(
             "n",
-            &[("Updated", "True", "Node n Updated"), ("Resumed", "False", "")],
+            &[
+                ("Updated", "True", "Node n Updated"),
+                ("Resumed", "False", ""),
+                ("UpdatePrepared", "True", "drain"),
+            ],
         );
         let config = |name: &str, time: &str| Config {
             name: name.into(),
@@ -221,6 +240,7 @@ mod tests {
                 "Every node has MachineConfig b",
             ),
         ];
+        assert_eq!(takes(Some(&report)), "drain");
         let told: Vec<_> = of_node(&node, Some(&report), &configs, &events)
             .into_iter()
             .map(|entry| format!("{} {} {}", &entry.at.to_string()[11..16], entry.what, entry.text))

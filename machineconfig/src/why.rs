@@ -239,7 +239,9 @@ pub fn of_pool(cluster: &Cluster, pool: &str, evidence: &Evidence, now: Timestam
         };
         return vec![Cause::of_pool(pool, kind)];
     }
-    if matches!(standing.next.step, Next::Go { .. } | Next::Waits { .. }) {
+    // Where somebody has to see to something, it does not go on by itself.
+    let moves = matches!(standing.next.step, Next::Go { .. } | Next::Waits { .. });
+    if moves && weight(&causes) < Weight::Stuck {
         let kind = Kind::RollingOut {
             updated: standing.updated,
             nodes: standing.nodes,

@@ -129,7 +129,7 @@ impl Difference {
         let name = paint(styles.strong, &escape::line(&format!("node/{}", self.node)));
         let words = match (&self.plan, self.told) {
             _ if self.current.is_empty() => "says no config yet".to_owned(),
-            (None, _) => format!("has {}, as it should", self.current),
+            (None, _) => format!("has {}, the config that it is to have", self.current),
             (Some(_), true) => "is to have another config".to_owned(),
             (Some(_), false) => "has another config than its pool wants; its turn is yet to come".to_owned(),
         };

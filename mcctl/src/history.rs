@@ -6,7 +6,7 @@ use crds::MachineConfig;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::ListParams;
 use machineconfig::Finding;
-use machineconfig::history::{Config, Entry, Source, of_node};
+use machineconfig::history::{Config, Entry, Source, of_node, takes};
 use machineconfig::pool::{NodeView, Pools, membership};
 use machineconfig::standing::Cluster;
 use serde::Serialize;
@@ -52,6 +52,9 @@ struct History {
     current: String,
     desired: String,
     state: &'static str,
+    /// What the last update took, or takes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    last_update: String,
     entries: Vec<Entry>,
     /// The command that reads the journals on the node.
     journals: String,
@@ -98,6 +101,7 @@ async fn history(access: &Access, found: &Cluster, name: &str) -> Result<History
         current: view.current.to_owned(),
         desired: view.desired.to_owned(),
         state: view.state.as_str(),
+        last_update: takes(found.report(name)).to_owned(),
         entries: of_node(node, found.report(name), &configs, &events),
         journals: journals(access, node).await?,
     })
@@ -170,9 +174,15 @@ impl History {
                 Source::Event => "event",
             };
             let what = escape::line(&entry.what);
-            let line = format!("{source:5}  {what:width$}  {}", escape::line(&entry.text));
+            let line = format!(
+                "{source:5}  {what:width$}  {}",
+                escape::line(entry.text.lines().next().unwrap_or_default())
+            );
             let at = paint(styles.faint, &second(entry.at));
             let _ = writeln!(out, "  {at}  {}", line.trim_end());
+        }
+        if !self.last_update.is_empty() {
+            let _ = writeln!(out, "  last: {}", escape::line(&self.last_update));
         }
         let more = format!("the last ten changes are kept on the node: {}", self.journals);
         let _ = writeln!(out, "  {}", paint(styles.faint, &escape::line(&more)));

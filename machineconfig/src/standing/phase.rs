@@ -118,7 +118,8 @@ fn updating(
             let prepared = prepared.filter(|found| found.status == ConditionStatus::True);
             let takes = prepared.map_or_else(String::new, |found| found.message.clone());
             let drained = since(conditions, "Drained", ConditionStatus::True);
-            let begun = prepared.map(|found| found.last_transition_time.0);
+            // That it is prepared may be so since an earlier update; that it is not updated is not.
+            let begun = since(conditions, "Updated", ConditionStatus::False);
             (Phase::Applying { takes }, drained.or(begun).or(told))
         }
     }

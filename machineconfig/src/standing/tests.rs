@@ -127,7 +127,10 @@ fn a_node_says_how_far_its_update_is() {
         (
             ["a", "b", "Working"],
             json!({}),
-            &[("UpdatePrepared", "True", "drain, Reboot")],
+            &[
+                ("UpdatePrepared", "True", "drain, Reboot"),
+                ("Updated", "False", ""),
+            ],
             takes("drain, Reboot"),
             Some("11:00"),
         ),

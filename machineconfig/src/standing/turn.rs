@@ -104,7 +104,11 @@ impl Turn {
                 let reason = reasons.first().map_or("", String::as_str);
                 match first {
                     Some(first) => format!("{first}, but {reason}"),
-                    None => format!("nobody, all are told; {reason}"),
+                    // What a node reports stands with the node.
+                    None => {
+                        let reason = reason.split(": \"").next().unwrap_or_default();
+                        format!("nobody before this has passed: {reason}")
+                    }
                 }
             }
         }

@@ -37,8 +37,8 @@ pub fn of_node(cluster: &Cluster, name: &str, evidence: &Evidence, now: Timestam
         causes.extend(missing.map(|config| Cause::of_node(name, Kind::ConfigMissing { config })));
     }
     let paused = matches!(standing.next.step, Next::Paused);
-    // That it is paused says enough about a node that waits.
-    if !(paused && own.phase == Phase::Waiting) {
+    // That its pool is paused, or that it takes no work, says enough about a node that waits.
+    if own.phase != Phase::Waiting || !(paused || !own.unready.is_empty()) {
         causes.extend(stage);
     }
     sorted(causes)

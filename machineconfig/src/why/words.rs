@@ -80,11 +80,12 @@ fn paused(pause: &Pause, waiting: usize, f: &mut fmt::Formatter<'_>) -> fmt::Res
 }
 
 fn or_silence(reason: &str) -> &str {
-    if reason.is_empty() {
-        "it does not say why"
-    } else {
-        reason
-    }
+    // Lines below the first one are a diff.
+    reason
+        .lines()
+        .next()
+        .filter(|reason| !reason.is_empty())
+        .unwrap_or("it does not say why")
 }
 
 fn silent(daemon: &Daemon, f: &mut fmt::Formatter<'_>) -> fmt::Result {

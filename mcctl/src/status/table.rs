@@ -148,7 +148,8 @@ fn row(member: &NodeStanding, now: Timestamp) -> [String; 4] {
 /// What is to be said of a node besides its phase.
 pub(super) fn detail(member: &NodeStanding) -> String {
     let mut parts = Vec::new();
-    let said = member.phase.detail();
+    // Diffs are shown by `diff`.
+    let said = member.phase.detail().lines().next().unwrap_or_default();
     if !said.is_empty() {
         parts.push(cut(said));
     }

@@ -295,10 +295,6 @@ fn why_names_the_cause_the_object_and_the_fix() {
     let value: Value = serde_json::from_str(&pool.out).unwrap();
     assert_eq!(value["weight"], "stuck");
     assert_eq!(value["causes"][0]["object"], "Node/w1");
-    assert_eq!(
-        value["causes"].as_array().unwrap().last().unwrap()["weight"],
-        "passing"
-    );
 }
 
 #[test]
@@ -486,7 +482,7 @@ fn a_diff_shows_contents_but_no_secrets() {
     assert!(ran.out.contains("+server ntp3.example.com iburst"), "{}", ran.out);
     let same = stage.ask("diff node/w0");
     assert_eq!(same.code, 0);
-    assert!(same.out.contains("as it should"), "{}", same.out);
+    assert!(same.out.contains("the config that it is to have"), "{}", same.out);
     let reason = [(REASON, "content mismatch for file \"/etc/x\"")];
     stage
         .api
