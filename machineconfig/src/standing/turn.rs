@@ -102,14 +102,12 @@ impl Turn {
             Next::Go { nodes } => format!("{}, at once", nodes.join(", ")),
             Next::Waits { reasons } => {
                 let reason = reasons.first().map_or("", String::as_str);
-                match first {
-                    Some(first) => format!("{first}, but {reason}"),
-                    // What a node reports stands with the node.
-                    None => {
-                        let reason = reason.split(": \"").next().unwrap_or_default();
-                        format!("nobody before this has passed: {reason}")
-                    }
+                if let Some(first) = first {
+                    return format!("{first}, but {reason}");
                 }
+                // What a node reports stands with the node.
+                let reason = reason.split(": \"").next().unwrap_or_default();
+                format!("nobody before this has passed: {reason}")
             }
         }
     }

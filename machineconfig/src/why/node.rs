@@ -38,7 +38,7 @@ pub fn of_node(cluster: &Cluster, name: &str, evidence: &Evidence, now: Timestam
     }
     let paused = matches!(standing.next.step, Next::Paused);
     // That its pool is paused, or that it takes no work, says enough about a node that waits.
-    if own.phase != Phase::Waiting || !(paused || !own.unready.is_empty()) {
+    if own.phase != Phase::Waiting || !paused && own.unready.is_empty() {
         causes.extend(stage);
     }
     sorted(causes)
