@@ -20,6 +20,11 @@ fn rendered(files: &str) -> Value {
     serde_json::from_str(&ran.out).unwrap()
 }
 
+/// The directory that holds `examples/`.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap()
 }
@@ -397,7 +402,7 @@ fn a_live_plan_goes_by_the_policy_in_force() {
             "Reboot: 6 changes",
         ]
     );
-    let policy = std::fs::read_to_string("../examples/policy.yaml").unwrap();
+    let policy = std::fs::read_to_string(root().join("examples/policy.yaml")).unwrap();
     let policy = stage.api.file("policy.yaml", &policy);
     // The same policy, this time as something that would be applied; and nothing besides changes the configs.
     api_configs(&stage.api, "examples/revision-2");
@@ -420,8 +425,7 @@ fn a_live_plan_goes_by_the_policy_in_force() {
 
 /// Puts the MachineConfigs of a directory of examples into a cluster.
 fn api_configs(api: &Api, directory: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    for entry in std::fs::read_dir(root.join(directory)).unwrap() {
+    for entry in std::fs::read_dir(root().join(directory)).unwrap() {
         let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
         let (manifests, _) = crds::manifest::parse("x", &text);
         for found in manifests {
