@@ -20,6 +20,7 @@ mod parts;
 mod pki;
 mod place;
 mod process;
+pub mod product;
 mod watchers;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,8 @@ const KUBECTL: Duration = Duration::from_mins(2);
 pub struct Options {
     /// Its nodes at the beginning.
     pub nodes: Vec<NodeSpec>,
+    /// Whether our own system is installed, so that every worker is kept at its config.
+    pub system: bool,
 }
 
 impl Options {
@@ -69,7 +72,14 @@ impl Options {
         });
         Self {
             nodes: nodes.collect(),
+            system: false,
         }
+    }
+
+    /// The same, with our own system.
+    #[must_use]
+    pub fn with_system(self) -> Self {
+        Self { system: true, ..self }
     }
 }
 
@@ -83,6 +93,8 @@ pub struct Cluster {
     parts: Parts,
     /// Archives that every node has, also a later one.
     images: Vec<PathBuf>,
+    /// Whether our own system is installed.
+    system: bool,
     /// How many nodes were ever made: an address is not used twice.
     made: u8,
     api: Api,
@@ -106,19 +118,22 @@ impl Cluster {
             api: Api::new(&place.server(), &pki.ca, &pki.admin)?,
             kubeconfig: pki.file("admin.kubeconfig"),
             images: Vec::new(),
+            system: options.system,
             made: 0,
             pki,
             parts,
             place,
         };
+        let begun = cluster.begin(options);
+        let id = cluster.id();
         cluster
-            .begin(options)
-            .with_context(|| format!("cluster {} did not come up", cluster.id()))?;
+            .judged("up", begun)
+            .with_context(|| format!("cluster {id} did not come up"))?;
         Ok(cluster)
     }
 
     fn begin(&mut self, options: &Options) -> Result<()> {
-        self.make_pause_image()?;
+        self.make_images()?;
         self.launch(Component::Etcd)?;
         self.launch(Component::KubeApiserver)?;
         // While those start.
@@ -134,16 +149,27 @@ impl Cluster {
         for name in self.names() {
             self.switch_on(&name)?;
         }
+        if self.system {
+            self.apply_system()?;
+        }
         for name in self.names() {
             self.wait_ready(&name)?;
             self.node(&name)?.label(&self.api)?;
         }
+        if self.system {
+            self.wait_installed()?;
+        }
         Ok(())
     }
 
-    fn make_pause_image(&mut self) -> Result<()> {
+    fn make_images(&mut self) -> Result<()> {
         let images = self.place.dir().join("images");
         fs::create_dir_all(&images)?;
+        if self.system {
+            let archive = images.join("machine-config.tar");
+            product::make_image(&product::static_programs()?, &archive)?;
+            self.images.push(archive);
+        }
         let archive = images.join("pause.tar");
         let program = ImageFile {
             path: "/bin/guest-pod".to_owned(),
@@ -177,6 +203,9 @@ impl Cluster {
         let node = Node::create(&self.place, &self.parts, spec, index)?;
         for archive in &self.images {
             node.load_image(archive)?;
+        }
+        if self.system {
+            product::provision(node.machine().root())?;
         }
         self.nodes.insert(spec.name.clone(), node);
         Ok(())
