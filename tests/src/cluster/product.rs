@@ -37,7 +37,7 @@ const PROGRAMS: [&str; 3] = [
 const MOTD: (&str, &str) = ("etc/motd", "This node is kept by machine-config.\n");
 
 /// For pods to run and nodes to take over their first config; both take some seconds, and more with many nodes.
-const INSTALLED: Duration = Duration::from_secs(40);
+const INSTALLED: Duration = Duration::from_mins(3);
 
 /// Makes the image of our programs, which are static and lie in `programs`, and writes it to `archive`. The same programs make the same bytes.
 pub fn make_image(programs: &Path, archive: &Path) -> Result<()> {
