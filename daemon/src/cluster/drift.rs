@@ -13,8 +13,8 @@ use tokio::sync::watch;
 
 use super::state_machine::Look;
 use crate::host::Root;
-use crate::store::CURRENT;
 use crate::monitor::{Aspect, Config, Event, Monitor, Options, Watched};
+use crate::store::CURRENT;
 
 /// This program, whatever has become of its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";

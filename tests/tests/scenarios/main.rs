@@ -4,6 +4,10 @@
 //! nodes that bear its name. They run by name (`cargo xtask test scenarios NAME`) and beside each other, as far as nodes suffice. They take
 //! root, the parts of clusters and static programs; `cargo xtask test` provides them.
 
+mod calm;
+mod degraded;
+mod drains;
+mod membership;
 mod scene;
 mod updates;
 mod watched;
@@ -24,7 +28,22 @@ const AT_ONCE: usize = 5;
 type Scenario = fn(&world::World) -> Result<()>;
 
 /// All scenarios: name and what it does. Those that take longest come first.
-const ALL: [(&str, Scenario); 1] = [("file-reboot", updates::a_file_change_reboots_one_node_at_a_time)];
+const ALL: [(&str, Scenario); 11] = [
+    ("two-of-five", updates::two_of_five_are_never_exceeded),
+    ("file-reboot", updates::a_file_change_reboots_one_node_at_a_time),
+    ("policies", updates::each_policy_does_exactly_what_it_says),
+    (
+        "fails",
+        degraded::a_config_that_fails_on_its_node_stops_there_and_heals,
+    ),
+    ("cordoned", drains::an_admins_cordon_is_respected),
+    ("budget", drains::a_budget_that_blocks_is_named_until_it_is_freed),
+    ("refused", degraded::bad_configs_are_named_and_hold_up_nobody_else),
+    ("drift", degraded::drift_is_told_with_its_diff_and_heals),
+    ("moved", membership::a_node_moves_into_a_custom_pool_and_back),
+    ("paused", calm::a_paused_pool_stays_and_gets_certificates),
+    ("keys", calm::keys_and_pull_secret_do_not_disrupt),
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

@@ -134,11 +134,12 @@ impl<'w> Scene<'w> {
 
 impl Drop for Scene<'_> {
     fn drop(&mut self) {
-        // The pool was made first, and nothing else is to be rolled out to it.
+        // Nodes first: without their pool they would become workers, and be reserved for updates that they do not live to see. Of the
+        // rest the pool comes first, so that nothing more is rendered for it.
+        self.world.remove_nodes(&self.nodes);
         for path in self.made.take() {
             self.world.forget(&path);
         }
-        self.world.remove_nodes(&self.nodes);
     }
 }
 
@@ -301,7 +302,7 @@ impl Scene<'_> {
             boot: self.boot(node)?,
             probe: show(&["probe.service"], "InvocationID")?,
             reloads: reloads.lines().count(),
-            units_read: show(&[], "UnitsLoadFinishTimestampMonotonic")?,
+            units_read: show(&[], "UnitsLoadTimestampMonotonic")?,
             drain: annotation(&self.node(node)?, "lastAppliedDrain").to_owned(),
         })
     }

@@ -114,3 +114,76 @@ fn passes_through_updating(seen: &[Value]) -> Result<()> {
     );
     Ok(())
 }
+
+/// Scenario 2: the same file under each policy, where exactly that happens.
+pub(crate) fn each_policy_does_exactly_what_it_says(world: &World) -> Result<()> {
+    Scene::begin(world, "policies", 1)?.play(|scene| {
+        let node = &scene.nodes()[0];
+        scene.wait("the probe to run", || {
+            Ok((!scene.traces(node)?.probe.is_empty()).then_some(()))
+        })?;
+        for policy in ["none", "restart", "reload", "drain", "daemon-reload"] {
+            let before = scene.traces(node)?;
+            let path = format!("/etc/policy/{policy}");
+            let target = scene.updated_by(|| scene.apply_config(policy, &file(&path, policy)))?;
+            let contents = scene.read(node, &path)?;
+            ensure!(
+                contents.as_deref() == Some(policy),
+                "{policy}: the node has {contents:?}"
+            );
+            let after = scene.traces(node)?;
+            let mut expected = before.clone();
+            match policy {
+                "restart" => {
+                    ensure!(
+                        after.probe != before.probe,
+                        "restart: the probe still runs as {}",
+                        after.probe
+                    );
+                    expected.probe.clone_from(&after.probe);
+                }
+                "reload" => expected.reloads += 1,
+                "drain" => expected.drain = format!("uncordon-{target}"),
+                "daemon-reload" => {
+                    ensure!(
+                        after.units_read != before.units_read,
+                        "daemon-reload: units were not read anew"
+                    );
+                    expected.units_read.clone_from(&after.units_read);
+                }
+                _ => {}
+            }
+            ensure!(
+                after == expected,
+                "{policy}: expected {expected:?}, found {after:?}"
+            );
+        }
+        Ok(())
+    })
+}
+
+/// Scenario 5: as a number and in percent, rounded down by the reference's rule.
+pub(crate) fn two_of_five_are_never_exceeded(world: &World) -> Result<()> {
+    let two = serde_json::json!({"maxUnavailable": 2});
+    Scene::begin_with(world, "two-of-five", 5, &two)?.play(|scene| {
+        for (round, limit) in [("number", None), ("percent", Some("40%"))] {
+            if let Some(limit) = limit {
+                scene.change_pool(&serde_json::json!({"maxUnavailable": limit}))?;
+            }
+            let nodes = scene.watch_nodes()?;
+            scene.updated_by(|| scene.apply_config("drain", &file("/etc/policy/drain", round)))?;
+            let nodes = nodes.end()?;
+            ensure!(
+                most_away(&nodes) == 2,
+                "{round}: {} nodes were away at once",
+                most_away(&nodes)
+            );
+            ensure!(
+                turns(&nodes).len() == 5,
+                "{round}: these had their turns: {:?}",
+                turns(&nodes)
+            );
+        }
+        Ok(())
+    })
+}
