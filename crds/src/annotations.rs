@@ -96,6 +96,9 @@ pub const RESERVATIONS: &str = "machine-config.io/reservations";
 /// Annotation on a node: the reservation by which its [`DESIRED_CONFIG`] was written last. Written by the
 /// controller.
 pub const RESERVED_BY: &str = "machine-config.io/reserved-by";
+/// Annotation on a node, with an empty value: it has no config and nobody has laid one down for it, so it waits for the
+/// first one. Written by the daemon, removed by the controller with the first [`DESIRED_CONFIG`].
+pub const AWAITS_CONFIG: &str = "machine-config.io/awaits-config";
 /// Annotation on a node: the drain that the controller has begun, as JSON: which request, since when, and whether the cordon
 /// is the controller's own. Written by the controller.
 pub const DRAIN: &str = "machine-config.io/drain";

@@ -4,7 +4,7 @@
 //! Nothing of it is on the host's own addresses: a cluster has a bridge with a subnet of its own, the control plane a network namespace,
 //! each node another. The API server is at port 443 of `10.(200 + n).0.2`, nodes at `10.(200 + n).1.x`, where n is the cluster's number;
 //! several clusters do not meet. No setting of the host is changed; with more than six nodes at a
-//! time its number of watchers of files (`fs.inotify.max_user_instances`) must be raised, and the harness says so. There is no proxy for services and no name service: of all services only `kubernetes` can be reached.
+//! time its number of watchers of files (`fs.inotify.max_user_instances`) must be raised: the harness says so, and [`MoreWatchers`] does it. There is no proxy for services and no name service: of all services only `kubernetes` can be reached.
 //!
 //! A [`Cluster`] ends with its value, also when the test panics; what a killed test leaves is cleaned when the next cluster is made. One
 //! that `cargo xtask cluster up` made is kept by a process of its own, and reached by [`Kept`].
@@ -20,6 +20,7 @@ mod parts;
 mod pki;
 mod place;
 mod process;
+pub mod product;
 mod watchers;
 
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub use keeper::{Kept, NodeState, State, keep};
 pub use node::{Node, NodeSpec};
 pub use parts::Parts;
 pub use pki::Identity;
+pub use watchers::MoreWatchers;
 
 use crate::program::{Ran, run, wait_for};
 use control_plane::ControlPlane;
@@ -56,6 +58,8 @@ const KUBECTL: Duration = Duration::from_mins(2);
 pub struct Options {
     /// Its nodes at the beginning.
     pub nodes: Vec<NodeSpec>,
+    /// Whether our own system is installed, so that every worker is kept at its config.
+    pub system: bool,
 }
 
 impl Options {
@@ -69,7 +73,14 @@ impl Options {
         });
         Self {
             nodes: nodes.collect(),
+            system: false,
         }
+    }
+
+    /// The same, with our own system.
+    #[must_use]
+    pub fn with_system(self) -> Self {
+        Self { system: true, ..self }
     }
 }
 
@@ -83,6 +94,8 @@ pub struct Cluster {
     parts: Parts,
     /// Archives that every node has, also a later one.
     images: Vec<PathBuf>,
+    /// Whether our own system is installed.
+    system: bool,
     /// How many nodes were ever made: an address is not used twice.
     made: u8,
     api: Api,
@@ -106,19 +119,22 @@ impl Cluster {
             api: Api::new(&place.server(), &pki.ca, &pki.admin)?,
             kubeconfig: pki.file("admin.kubeconfig"),
             images: Vec::new(),
+            system: options.system,
             made: 0,
             pki,
             parts,
             place,
         };
+        let begun = cluster.begin(options);
+        let id = cluster.id();
         cluster
-            .begin(options)
-            .with_context(|| format!("cluster {} did not come up", cluster.id()))?;
+            .judged("up", begun)
+            .with_context(|| format!("cluster {id} did not come up"))?;
         Ok(cluster)
     }
 
     fn begin(&mut self, options: &Options) -> Result<()> {
-        self.make_pause_image()?;
+        self.make_images()?;
         self.launch(Component::Etcd)?;
         self.launch(Component::KubeApiserver)?;
         // While those start.
@@ -134,16 +150,27 @@ impl Cluster {
         for name in self.names() {
             self.switch_on(&name)?;
         }
+        if self.system {
+            self.apply_system()?;
+        }
         for name in self.names() {
             self.wait_ready(&name)?;
             self.node(&name)?.label(&self.api)?;
         }
+        if self.system {
+            self.wait_installed()?;
+        }
         Ok(())
     }
 
-    fn make_pause_image(&mut self) -> Result<()> {
+    fn make_images(&mut self) -> Result<()> {
         let images = self.place.dir().join("images");
         fs::create_dir_all(&images)?;
+        if self.system {
+            let archive = images.join("machine-config.tar");
+            product::make_image(&product::static_programs()?, &archive)?;
+            self.images.push(archive);
+        }
         let archive = images.join("pause.tar");
         let program = ImageFile {
             path: "/bin/guest-pod".to_owned(),
@@ -178,6 +205,9 @@ impl Cluster {
         for archive in &self.images {
             node.load_image(archive)?;
         }
+        if self.system {
+            product::provision(node.machine().root())?;
+        }
         self.nodes.insert(spec.name.clone(), node);
         Ok(())
     }
@@ -190,7 +220,7 @@ impl Cluster {
 
     fn switch_on(&mut self, name: &str) -> Result<()> {
         self.introduce(name)?;
-        self.node_mut(name)?.machine_mut().power_on()
+        self.power_on(name)
     }
 
     /// Adds a node; it is ready on return.
@@ -203,10 +233,15 @@ impl Cluster {
         self.node(&spec.name)
     }
 
+    /// Takes a node out of the cluster, as if its power and its cable were cut at once. It ends with the value; its object stays.
+    pub fn take_node(&mut self, name: &str) -> Result<Node> {
+        let node = self.nodes.remove(name);
+        node.with_context(|| format!("cluster {} has no node {name}", self.id()))
+    }
+
     /// Takes a node away as if it had burnt: first the machine, then its object.
     pub fn remove_node(&mut self, name: &str) -> Result<()> {
-        let node = self.nodes.remove(name);
-        drop(node.with_context(|| format!("cluster {} has no node {name}", self.id()))?);
+        drop(self.take_node(name)?);
         let path = format!("/api/v1/nodes/{name}");
         if self.api.find(&path)?.is_some() {
             self.api.delete(&path)?;
@@ -281,13 +316,17 @@ impl Cluster {
     /// boot id.
     pub fn wait_ready(&self, name: &str) -> Result<String> {
         let node = self.node(name)?;
-        let names = self.names();
         wait_on(format!("node {name} to be ready"), READY, || {
-            joining::approve(&self.api, &names)?;
-            node.ready(&self.api)
+            self.look_ready(name)
         })
         .with_context(|| self.report(node))
         .or_else(|error| self.control_plane.check().and(Err(error)))
+    }
+
+    /// One look of [`Cluster::wait_ready`]: the boot id, when the node is ready.
+    pub fn look_ready(&self, name: &str) -> Result<Option<String>> {
+        joining::approve(&self.api, &self.names())?;
+        self.node(name)?.ready(&self.api)
     }
 
     /// Waits until a node, which was asked to reboot by whomever, is ready in another boot than `before`. The result is the new boot id.
@@ -370,9 +409,14 @@ impl Cluster {
         self.node_mut(name)?.machine_mut().power_off()
     }
 
+    /// Switches a node on that is off, and does not wait for it.
+    pub fn power_on(&mut self, name: &str) -> Result<()> {
+        self.node_mut(name)?.machine_mut().power_on()
+    }
+
     /// Switches a node on that is off; it is ready on return. The result is its boot id.
     pub fn start(&mut self, name: &str) -> Result<String> {
-        self.node_mut(name)?.machine_mut().power_on()?;
+        self.power_on(name)?;
         let boot = self.wait_ready(name)?;
         self.node(name)?.label(&self.api)?;
         Ok(boot)

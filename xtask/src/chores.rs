@@ -42,6 +42,17 @@ pub(crate) fn cluster(arguments: &[OsString]) -> Result<ExitCode> {
     took_over(&mut command)
 }
 
+/// Makes the image of our programs; by default among the builds.
+pub(crate) fn image(file: Option<&Path>) -> Result<ExitCode> {
+    let file = match file {
+        Some(file) => absolute(file)?,
+        None => target_dir()?.join("machine-config.oci.tar"),
+    };
+    let programs = guest::programs()?;
+    build(false)?;
+    took_over(built("image", false)?.arg(file).env("GUEST_PROGRAMS", programs))
+}
+
 /// Writes the generated files, or only compares them.
 pub(crate) fn generate(check: bool) -> Result<ExitCode> {
     build(false)?;

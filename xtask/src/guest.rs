@@ -23,12 +23,14 @@ const FILE_SYSTEMS: [&str; 2] = ["ext4", "xfs"];
 /// A target must be named for the flags below to stay away from build scripts and macros.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// The packages and programs that run inside a guest.
-const PROGRAMS: [(&str, &str); 4] = [
+/// The packages and programs that run inside a guest, or in the image: one build for both, so that what they rest on is built once.
+const PROGRAMS: [(&str, &str); 6] = [
     ("e2e-guest", "guest-init"),
     ("e2e-guest", "guest-pod"),
     ("e2e-guest", "guest-standin"),
+    ("machine-config-controller", "machine-config-controller"),
     ("machine-config-daemon", "machine-config-daemon"),
+    ("machine-config-server", "machine-config-server"),
 ];
 
 /// Fetches the kernel once. A fetch that was cut off leaves nothing behind that looks finished.

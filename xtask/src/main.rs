@@ -43,6 +43,12 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<OsString>,
     },
+    /// Make the image of controller, daemon and server, an OCI archive of static programs, without any container tool
+    Image {
+        /// Where to [default: among the builds]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Write the generated files: CRD manifests and the list of error codes
     Generate {
         /// Only say whether they are up to date
@@ -67,6 +73,7 @@ fn main() -> ExitCode {
         Some(Chore::Test) => Ok(test::run_all()),
         Some(Chore::Bench { only, json }) => chores::bench(only.as_deref(), json.as_deref()),
         Some(Chore::Cluster { arguments }) => chores::cluster(&arguments),
+        Some(Chore::Image { out }) => chores::image(out.as_deref()),
         Some(Chore::Generate { check }) => chores::generate(check),
         Some(Chore::Vectors { dir }) => chores::vectors(dir.as_deref()),
     };

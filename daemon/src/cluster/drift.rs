@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::state_machine::Look;
 use crate::host::Root;
 use crate::monitor::{Aspect, Config, Event, Monitor, Options, Watched};
+use crate::store::CURRENT;
 
 /// This program, whatever has become of its file.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -89,6 +90,7 @@ fn turn(root: &Path, told: &watch::Sender<Look>) -> anyhow::Result<()> {
         program: THIS_PROGRAM.into(),
     };
     let mut monitor = Monitor::new(Root::open(root)?, options, None);
+    let root = Root::open(root)?;
     let mut view = View::default();
     loop {
         monitor.turn(TURN, &mut |event| {
@@ -96,7 +98,7 @@ fn turn(root: &Path, told: &watch::Sender<Look>) -> anyhow::Result<()> {
             view.take(event);
             Ok(())
         })?;
-        let look = view.look();
+        let look = of_config(&root, view.look());
         told.send_if_modified(|before| {
             let changed = *before != look;
             *before = look;
@@ -105,6 +107,15 @@ fn turn(root: &Path, told: &watch::Sender<Look>) -> anyhow::Result<()> {
         if told.is_closed() {
             return Ok(());
         }
+    }
+}
+
+/// What was found out, about a config that is there. A node that has none yet is not one whose drift cannot be told: it gets its first
+/// config, and what is said of that must not be about the time before.
+fn of_config(root: &Root, look: Look) -> Look {
+    match look {
+        Look::Failed(_) if !root.is_there(Path::new(CURRENT)).unwrap_or(true) => Look::NotYet,
+        Look::Failed(_) | Look::NotYet | Look::Looked { .. } => look,
     }
 }
 
@@ -232,6 +243,18 @@ mod tests {
                 since: Timestamp::UNIX_EPOCH,
             }],
         })
+    }
+
+    #[test]
+    fn a_node_without_a_config_has_no_drift_that_cannot_be_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let root = Root::open(directory.path()).unwrap();
+        let failed = || Look::Failed("there is no config".to_owned());
+        assert_eq!(of_config(&root, failed()), Look::NotYet);
+        let current = directory.path().join(CURRENT.trim_start_matches('/'));
+        std::fs::create_dir_all(current.parent().unwrap()).unwrap();
+        std::fs::write(&current, "damaged").unwrap();
+        assert_eq!(of_config(&root, failed()), failed());
     }
 
     #[test]

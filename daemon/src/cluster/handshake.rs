@@ -15,7 +15,7 @@ const UNCORDON: &str = "uncordon-";
 const SINGLE_REPLICA: &str = "SingleReplica";
 
 /// The annotations that count, by what they mean.
-const READ: [&str; 9] = [
+const READ: [&str; 10] = [
     keys::CURRENT_CONFIG,
     keys::DESIRED_CONFIG,
     keys::STATE,
@@ -25,6 +25,7 @@ const READ: [&str; 9] = [
     keys::CONTROL_PLANE_TOPOLOGY,
     keys::LAST_SYNCED_CONTROLLER_CONFIG,
     keys::POST_CONFIG_ACTION,
+    keys::AWAITS_CONFIG,
 ];
 
 /// What a node says, as it was seen last. Only annotations of the handshake are kept.
@@ -69,6 +70,11 @@ impl Handshake {
     /// The config that it is to have; empty when nobody said.
     pub(crate) fn desired(&self) -> &str {
         self.said(keys::DESIRED_CONFIG)
+    }
+
+    /// Whether it says that it has no config and waits for one.
+    pub(crate) fn awaits(&self) -> bool {
+        self.0.contains_key(keys::AWAITS_CONFIG)
     }
 
     /// What it says it is doing.
@@ -139,6 +145,14 @@ pub(crate) mod tests {
             .filter(|(_, value)| !value.is_empty())
             .map(|(key, value)| (key.to_owned(), value.to_owned()));
         Handshake(annotations.collect())
+    }
+
+    impl Handshake {
+        /// The same, and says that it waits for a config.
+        pub(crate) fn awaiting(mut self) -> Self {
+            self.0.insert(keys::AWAITS_CONFIG.to_owned(), String::new());
+            self
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(crate) fn annotations(say: &Say, before: &Handshake) -> BTreeMap<String, Str
             }
             keep_assignment(&mut all, before);
         }
+        // Its value is empty, and an annotation that is absent would count as one.
+        Say::Awaiting => return BTreeMap::from([(keys::AWAITS_CONFIG.to_owned(), String::new())]),
         Say::Adopted(config) => {
             set(keys::CURRENT_CONFIG, config);
             set(keys::DESIRED_CONFIG, config);
@@ -181,6 +183,10 @@ mod tests {
         assert_eq!(
             written(&done, ["a", "b", "Working", "", "drain-b", "drain-b"]),
             ["currentConfig=b", "desiredDrain=uncordon-b", "state=Done"]
+        );
+        assert_eq!(
+            written(&Say::Awaiting, ["", "", "", "", "", ""]),
+            ["machine-config.io/awaits-config="]
         );
         assert_eq!(
             written(&done, ["a", "b", "Degraded", "no", "uncordon-b", ""]),

@@ -169,6 +169,8 @@ pub(crate) enum Say {
     LaidDown(BTreeMap<String, String>),
     /// That it has this config, and is to have it.
     Adopted(String),
+    /// That it has no config, and waits for the first one.
+    Awaiting,
     /// That it is on its way.
     Working {
         /// To this config.
@@ -246,7 +248,7 @@ impl<'a> Standing<'a> {
 pub(crate) fn step(observed: &Observed<'_>) -> Next {
     match Standing::of(observed) {
         Standing::Unsaid => introduce(observed),
-        Standing::Unassigned => Next::Wait(Wait::Assignment, None),
+        Standing::Unassigned => unassigned(observed),
         // What is asked of a machine that goes down waits until it is up again.
         Standing::Behind(config) => going_down(observed).unwrap_or_else(|| update(observed, config)),
         Standing::RebootDue(config, due) => reboot(observed, config, due),
@@ -261,6 +263,16 @@ fn introduce(observed: &Observed<'_>) -> Next {
         (Some(laid_down), _) => Say::LaidDown(laid_down.clone()),
         (None, current) => Say::Adopted(current.clone().unwrap_or_default()),
     })
+}
+
+/// A node that nobody has given a config. That it has none at all only it knows: the controller then gives it that of its pool, in its turn.
+fn unassigned(observed: &Observed<'_>) -> Next {
+    let handshake = observed.handshake;
+    if observed.reachable && handshake.current().is_empty() && !handshake.awaits() {
+        Next::Say(Say::Awaiting)
+    } else {
+        Next::Wait(Wait::Assignment, None)
+    }
 }
 
 /// The way to another config, or back to the same.

@@ -41,6 +41,8 @@ pub struct NodeView<'a> {
     pub reason: &'a str,
     /// The reservation by which `desired` was written last.
     pub reserved_by: Option<&'a str>,
+    /// Whether it has no config, is to have none yet, and its daemon waits for the first one.
+    pub awaits: bool,
     /// Why it takes no work, in the order of its conditions; empty when it is ready.
     pub unready: Vec<Unready>,
     /// Whether it is one of the control plane.
@@ -127,6 +129,11 @@ impl<'a> NodeView<'a> {
             state: State::of(said(annotations::STATE)),
             reason: said(annotations::REASON),
             reserved_by: annotation(annotations::RESERVED_BY),
+            awaits: annotation(annotations::AWAITS_CONFIG).is_some()
+                && [annotations::CURRENT_CONFIG, annotations::DESIRED_CONFIG]
+                    .map(said)
+                    .iter()
+                    .all(|config| config.is_empty()),
             unready: unready(
                 node,
                 [annotations::DESIRED_DRAIN, annotations::LAST_APPLIED_DRAIN].map(said),
@@ -160,10 +167,11 @@ impl<'a> NodeView<'a> {
         self.current != self.desired && self.state.is_degraded()
     }
 
-    /// Whether it counts against maxUnavailable: not ready, or neither done nor failing. One that fails and is ready still works by its old config.
+    /// Whether it counts against maxUnavailable: not ready, or neither done nor failing. One that fails and is ready still works by its old config,
+    /// and one that waits for its first config works without any.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
-        !self.is_ready() || !(self.is_done() || self.is_failing())
+        !self.is_ready() || !(self.is_done() || self.is_failing() || self.awaits)
     }
 
     /// Whether it is still to be told of `target`. A desired image is one too many where none is built on the cluster.
@@ -332,6 +340,27 @@ mod tests {
                 ),
                 (done, failing, unavailable, progress),
                 "{current} {desired} {state}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_node_without_any_config_works_until_it_is_told_of_its_first() {
+        for (current, desired, says, awaits) in [
+            ("", "", true, true),
+            ("", "", false, false),
+            ("", "c", true, false),
+            ("c", "", true, false),
+        ] {
+            let mut node = handshake(current, desired, "");
+            if says {
+                let annotations = node.metadata.annotations.get_or_insert_default();
+                annotations.insert(annotations::AWAITS_CONFIG.to_owned(), String::new());
+            }
+            let view = NodeView::of(&node);
+            assert_eq!(
+                (view.awaits, view.is_unavailable(), view.progress("c")),
+                (awaits, !awaits, Progress::New)
             );
         }
     }

@@ -95,6 +95,9 @@ pub fn node_patch(decision: &Decision, node: &Node) -> Option<NodePatch> {
         if view.desired_image.is_some() {
             patch.annotations.insert(annotations::DESIRED_IMAGE, None);
         }
+        if view.awaits {
+            patch.annotations.insert(annotations::AWAITS_CONFIG, None);
+        }
     }
     (!patch.is_empty()).then_some(patch)
 }

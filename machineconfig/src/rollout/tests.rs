@@ -74,6 +74,14 @@ fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).unwrap()
 }
 
+/// One that has no config, and whose daemon waits for the first.
+fn awaiting(name: &str) -> Node {
+    let mut node = node(name, ["", "", ""]);
+    let annotations = node.metadata.annotations.get_or_insert_default();
+    annotations.insert(annotations::AWAITS_CONFIG.to_owned(), String::new());
+    node
+}
+
 fn decide(pool: &MachineConfigPool, nodes: &[Node], around: &Around<'_>, second: i64) -> Decision {
     next(pool, &nodes.iter().collect::<Vec<_>>(), around, at(second))
 }
@@ -384,6 +392,28 @@ fn the_taint_is_on_a_node_until_it_is_done() {
         assert_eq!(taints(&bare), wanted.then_some(1), "{state:?}");
         assert_eq!(taints(&tainted), (!wanted).then_some(0), "{state:?}");
     }
+}
+
+#[test]
+fn nodes_without_any_config_get_their_first_one_after_another() {
+    let nodes = [awaiting("a"), awaiting("b")];
+    let pool = pool(json!({}));
+    let decision = decide(&pool, &nodes, &Around::default(), 0);
+    let granted: Vec<_> = decision.grants().iter().map(|grant| &grant.node).collect();
+    assert_eq!(granted, ["a"]);
+    let told = node_patch(&decision, &nodes[0]).unwrap().annotations;
+    assert_eq!(told[annotations::AWAITS_CONFIG], None);
+    assert_eq!(told[annotations::DESIRED_CONFIG].as_deref(), Some("rendered-p-2"));
+    // While the first one works on it, and after that.
+    for (first, expected) in [(["", "rendered-p-2", ""], None), (NEW, Some("b"))] {
+        let nodes = [node("a", first), awaiting("b")];
+        let decision = decide(&pool, &nodes, &Around::default(), 0);
+        let granted = decision.grants().first().map(|grant| grant.node.as_str());
+        assert_eq!(granted, expected, "{first:?}");
+    }
+    // One whose daemon has not spoken may yet say that it has one.
+    let silent = decide(&pool, &[node("a", ["", "", ""])], &Around::default(), 0);
+    assert!(silent.grants().is_empty());
 }
 
 #[test]

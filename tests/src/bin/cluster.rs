@@ -30,6 +30,9 @@ enum What {
         /// How many workers it begins with
         #[arg(long, default_value_t = 2)]
         nodes: u8,
+        /// Without our system: only Kubernetes
+        #[arg(long)]
+        bare: bool,
     },
     /// End the cluster; nothing of it is left
     Down,
@@ -69,6 +72,9 @@ enum What {
         /// How many workers it begins with
         #[arg(long)]
         nodes: u8,
+        /// Without our system
+        #[arg(long)]
+        bare: bool,
     },
 }
 
@@ -84,7 +90,7 @@ fn main() -> ExitCode {
 
 fn run(Args { name, what }: Args) -> Result<ExitCode> {
     match what {
-        What::Up { nodes } => up(&name, nodes)?,
+        What::Up { nodes, bare } => up(&name, nodes, bare)?,
         What::Down => Kept::attach(&name)?.down()?,
         What::Status => status(&Kept::attach(&name)?)?,
         What::Kubeconfig => println!("{}", Kept::attach(&name)?.state()?.kubeconfig.display()),
@@ -103,13 +109,16 @@ fn run(Args { name, what }: Args) -> Result<ExitCode> {
             let parts = Parts::provide()?;
             println!("parts of clusters: {}", parts.runtime_dir().display());
         }
-        What::Keep { nodes } => keep(&name, &Options::workers(nodes))?,
+        What::Keep { nodes, bare } => {
+            let options = Options::workers(nodes);
+            keep(&name, &if bare { options } else { options.with_system() })?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Starts the keeper, and waits until it can be reached, which is when the cluster is up.
-fn up(name: &str, nodes: u8) -> Result<()> {
+fn up(name: &str, nodes: u8, bare: bool) -> Result<()> {
     if let Ok(kept) = Kept::attach(name) {
         bail!("cluster {name} is up already, as {}", kept.state()?.id);
     }
@@ -128,6 +137,7 @@ fn up(name: &str, nodes: u8) -> Result<()> {
     let mut keeper = Command::new("setsid")
         .arg(std::env::current_exe()?)
         .args(["keep", "--name", name, "--nodes", &nodes.to_string()])
+        .args(bare.then_some("--bare"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
+use super::product::static_programs;
 use crate::machine::place::{cache, locked};
 use crate::program::line;
 use crate::repository;
@@ -63,9 +64,7 @@ impl Parts {
     /// The parts, which are built if they are not there: that takes Go, its module proxy, and ten minutes or more. A build that was cut
     /// off leaves nothing that looks finished, and of several at once one builds and the others wait.
     pub fn provide() -> Result<Self> {
-        let programs = env::var_os("GUEST_PROGRAMS").map(PathBuf::from);
-        let programs = programs.context("GUEST_PROGRAMS is not set: run this by `cargo xtask`")?;
-        let pod_program = programs.join(POD_PROGRAM);
+        let pod_program = static_programs()?.join(POD_PROGRAM);
         ensure!(
             pod_program.exists(),
             "{} is missing: run this by `cargo xtask`, which builds it",

@@ -1,5 +1,5 @@
 //! The one limit of the host that several nodes meet: how many watchers of files (inotify) root may have. Every node is root on this host, so
-//! all nodes of all clusters share it. It is looked at and never changed: it is not the harness's to change.
+//! all nodes of all clusters share it. Making a cluster looks at it and never changes it: who needs more says so, by [`MoreWatchers`].
 
 use std::fs;
 use std::path::Path;
@@ -12,15 +12,54 @@ const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
 /// What a node takes, or a control plane: 15 and 11 were counted, and pods take some too.
 const EACH: usize = 16;
 
+/// What is enough for as many nodes as the memory of a host bears.
+const MANY: usize = 4096;
+
+/// A host that allows many watchers of files until the value goes, which is when it allows as many as before. A process that is killed
+/// leaves it as it is, which harms nobody.
+#[derive(Debug)]
+pub struct MoreWatchers {
+    before: usize,
+}
+
+impl MoreWatchers {
+    /// Lets root have that many; does nothing on a host that allows as many anyhow.
+    pub fn allow() -> Result<Self> {
+        let before = limit()?;
+        if before < MANY {
+            set(MANY)?;
+        }
+        Ok(Self { before })
+    }
+}
+
+impl Drop for MoreWatchers {
+    fn drop(&mut self) {
+        // Whoever has changed it meanwhile has meant it.
+        if self.before < MANY
+            && limit().is_ok_and(|now| now == MANY)
+            && let Err(error) = set(self.before)
+        {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+fn set(limit: usize) -> Result<()> {
+    fs::write(LIMIT, limit.to_string()).with_context(|| format!("could not set {LIMIT} to {limit}"))
+}
+
+fn limit() -> Result<usize> {
+    let text = fs::read_to_string(LIMIT).with_context(|| format!("could not read {LIMIT}"))?;
+    text.trim()
+        .parse()
+        .with_context(|| format!("{LIMIT} holds no number"))
+}
+
 /// Fails when so many more nodes and control planes do not fit: the kubelet of one of them would not start, and would say why in its
 /// journal only.
 pub(super) fn ensure_room(more: usize) -> Result<()> {
-    let text = fs::read_to_string(LIMIT).with_context(|| format!("could not read {LIMIT}"))?;
-    let limit: usize = text
-        .trim()
-        .parse()
-        .with_context(|| format!("{LIMIT} holds no number"))?;
-    fits(limit, used()?, more)
+    fits(limit()?, used()?, more)
 }
 
 fn fits(limit: usize, used: usize, more: usize) -> Result<()> {

@@ -117,7 +117,7 @@ fn what_a_killed_keeper_leaves_is_cleaned_by_the_next() -> Result<()> {
     let _ended = Ended(name.clone());
     let dir = tempfile::tempdir()?;
     let mut command = Command::new(built("cluster")?);
-    command.args(["keep", "--name", &name, "--nodes", "1"]);
+    command.args(["keep", "--name", &name, "--nodes", "1", "--bare"]);
     let mut keeper = Background::start(&mut command, &dir.path().join("log"))?;
     let kept = wait_for("the cluster to be up", UP, || {
         keeper.check()?;

@@ -41,7 +41,7 @@ impl Process {
         self.waited = Some(Wait::Look);
         let now = Timestamp::now();
         match say {
-            Say::LaidDown(_) | Say::Adopted(_) => {}
+            Say::LaidDown(_) | Say::Adopted(_) | Say::Awaiting => {}
             Say::Working { config, afresh, .. } => {
                 self.set_state(State::Working, "");
                 if afresh {

@@ -51,6 +51,7 @@ struct Row {
     fault: Option<&'static str>,
     drain_since: Option<i64>,
     said_at: Option<i64>,
+    awaits: bool,
     now: i64,
 }
 
@@ -70,6 +71,7 @@ impl Row {
             fault: None,
             drain_since: None,
             said_at: None,
+            awaits: false,
             now: 1000,
         }
     }
@@ -80,8 +82,12 @@ impl Row {
             reboot: self.reboot.clone(),
             laid_down: self.laid_down.then(BTreeMap::new),
         };
+        let mut handshake = handshake(self.says);
+        if self.awaits {
+            handshake = handshake.awaiting();
+        }
         step(&Observed {
-            handshake: &handshake(self.says),
+            handshake: &handshake,
             reachable: self.reachable,
             disk: &disk,
             look: &self.look,
@@ -340,7 +346,28 @@ fn the_crash_matrix() {
 fn the_first_start_and_a_takeover() {
     let nothing = || Row::new(["", "", "", "", "", ""], "");
     table(vec![
-        ("nothing is known", nothing(), Next::Wait(Wait::Assignment, None)),
+        ("nothing is known", nothing(), Next::Say(Say::Awaiting)),
+        (
+            "nothing is known, and nobody hears it",
+            Row {
+                reachable: false,
+                ..nothing()
+            },
+            Next::Wait(Wait::Assignment, None),
+        ),
+        (
+            "nothing is known, and that is said",
+            Row {
+                awaits: true,
+                ..nothing()
+            },
+            Next::Wait(Wait::Assignment, None),
+        ),
+        (
+            "it has a config, and somebody took the other word away",
+            Row::new(["a", "", "Done", "", "", ""], "a"),
+            Next::Wait(Wait::Assignment, None),
+        ),
         (
             "annotations are laid down",
             Row {
