@@ -14,8 +14,9 @@ use crate::serve::Health;
 
 /// How often a pool's rollout is looked at at most: a burst of changes is one look.
 const ROLLOUT_REST: Duration = Duration::from_millis(100);
-/// How often a pool's status is written at most (the reference writes it with every change).
-const STATUS_REST: Duration = Duration::from_secs(1);
+/// How often a pool's status is written at most (the reference writes it with every change). The first change is told at once, what follows
+/// within this time together.
+const STATUS_REST: Duration = Duration::from_secs(2);
 
 /// What is decided by flags.
 #[derive(Debug, Clone)]

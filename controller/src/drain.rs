@@ -15,6 +15,7 @@ use k8s_openapi::api::core::v1::Node;
 use machineconfig::drain::pods::{Hindrance, message};
 use machineconfig::drain::report::{Stage, conditions, says};
 use machineconfig::drain::{self, Pace, Step};
+use machineconfig::rollout::untainted;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -68,12 +69,11 @@ pub(crate) async fn reconcile(context: &Context, name: String) -> Result<Next> {
             };
             info!(node = name, "Cordoned for a drain");
             context.health.metrics.did(PART, "Cordoned", &name);
-            let held_up = String::new();
-            report(context, &node, &Stage::Draining { held_up }, now).await;
             evict(context, &node, now, now).await
         }
         Step::Evict { since } => evict(context, &node, since, now).await,
         Step::Release { patch, takes_work } => {
+            let patch = with_taints(context, &node, patch);
             let Some(node) = write(context, &name, &patch).await? else {
                 return Ok(Next::After(STALE));
             };
@@ -84,6 +84,22 @@ pub(crate) async fn reconcile(context: &Context, name: String) -> Result<Next> {
             Ok(Next::Done)
         }
     }
+}
+
+/// The patch that gives a node back, which takes away the taint of its update as well: so that is one write.
+fn with_taints(context: &Context, node: &Node, mut patch: Value) -> Value {
+    let name = node.metadata.name.as_deref().unwrap_or_default();
+    let pool = context
+        .caches
+        .roster()
+        .place_of(name)
+        .and_then(|place| place.pool.clone());
+    let pool = pool.and_then(|pool| context.caches.pools.get(&pool));
+    let taints = pool.and_then(|pool| untainted(node, &pool.spec.configuration.name));
+    if let Some(taints) = taints {
+        patch["spec"]["taints"] = json!(taints);
+    }
+    patch
 }
 
 /// Writes to a node; none when it has changed since it was decided on.
@@ -120,7 +136,10 @@ async fn evict(context: &Context, node: &Arc<Node>, since: Timestamp, now: Times
         String::new()
     };
     alarm(context, node, pace, &held_up);
-    report(context, node, &Stage::Draining { held_up }, now).await;
+    // Most drains end within seconds, and their end is told; nobody misses that they began.
+    if blocked || now.duration_since(since) >= FIRST {
+        report(context, node, &Stage::Draining { held_up }, now).await;
+    }
     Ok(Next::After(if blocked {
         drain::retry(since, now).unsigned_abs()
     } else if now.duration_since(since) < FIRST {

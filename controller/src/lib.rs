@@ -5,6 +5,7 @@
 mod api;
 mod bootstrap;
 mod caches;
+mod certificates;
 pub mod cli;
 mod context;
 mod defaults;

@@ -1,6 +1,7 @@
 //! What is counted, and how it is told to Prometheus: the reference's names where it has them (MCO controller 10.7), ours begin with
 //! `machine_config_`.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -28,6 +29,7 @@ pub(crate) struct Metrics {
     writes: Family<WriteLabels, Counter>,
     evictions: Family<EvictionLabels, Counter>,
     deleted: Counter,
+    certificates: Family<CertificateLabels, Gauge>,
 }
 
 /// Counts of a pool.
@@ -44,6 +46,12 @@ struct PoolMetrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PoolLabels {
     pool: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CertificateLabels {
+    bundle: String,
+    subject: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -81,6 +89,7 @@ impl Default for Metrics {
             writes: Family::default(),
             evictions: Family::default(),
             deleted: Counter::default(),
+            certificates: Family::default(),
         };
         metrics.register();
         metrics
@@ -162,6 +171,11 @@ impl Metrics {
             "machine_config_rendered_deleted",
             "Rendered configs that were deleted since nobody referred to them",
             self.deleted.clone(),
+        );
+        registry.register(
+            "machine_config_certificate_expiry_timestamp_seconds",
+            "When the certificates end that nodes get from the ControllerConfig, in seconds since 1970",
+            self.certificates.clone(),
         );
     }
 
@@ -278,6 +292,18 @@ impl Metrics {
         self.evictions.get_or_create(&EvictionLabels { result }).inc();
     }
 
+    /// When certificates end, by bundle and subject, in seconds since 1970. Others are forgotten.
+    pub(crate) fn certificates(&self, expiries: &BTreeMap<(String, String), i64>) {
+        self.certificates.clear();
+        for ((bundle, subject), end) in expiries {
+            let labels = CertificateLabels {
+                bundle: bundle.clone(),
+                subject: subject.clone(),
+            };
+            self.certificates.get_or_create(&labels).set(*end);
+        }
+    }
+
     /// That a rendered config was deleted.
     pub(crate) fn deleted(&self) {
         self.deleted.inc();
@@ -286,7 +312,68 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// All metrics, with one series at least.
+    fn filled() -> Metrics {
+        let metrics = Metrics::default();
+        metrics.pool("edge", &MachineConfigPoolStatus::default(), true, false);
+        metrics.pool_alert("n1", true);
+        metrics.drain_overdue("n1", true);
+        metrics.overridden("edge", true);
+        metrics.did("node", "SetDesiredConfig", "edge");
+        metrics.leading(true);
+        metrics.wrote("Node");
+        metrics.evicted("granted");
+        metrics.deleted();
+        metrics.certificates(&BTreeMap::from([(("bundle".to_owned(), "CN=a".to_owned()), 7)]));
+        metrics
+    }
+
+    #[test]
+    fn every_metric_is_documented_and_no_other() {
+        let metrics = filled();
+        // Whoever adds one is led here, and to what fills it.
+        let Metrics {
+            registry: _,
+            pools:
+                PoolMetrics {
+                    machines: _,
+                    updated: _,
+                    degraded: _,
+                    unavailable: _,
+                    paused: _,
+                    pending: _,
+                },
+            pool_alert: _,
+            drain_err: _,
+            overridden: _,
+            sub_controllers: _,
+            leading: _,
+            writes: _,
+            evictions: _,
+            deleted: _,
+            certificates: _,
+        } = &metrics;
+        let text = metrics.text();
+        let told: BTreeSet<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        let page = include_str!("../../docs/metrics.md");
+        let section = page
+            .split("\n## ")
+            .find(|section| section.starts_with("Controller"));
+        let documented: BTreeSet<&str> = section
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        assert_eq!(told, documented);
+    }
 
     #[test]
     fn dashboards_find_the_names_that_they_know() {

@@ -10,6 +10,7 @@ use crds::MachineConfigPool;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
+use machineconfig::drain::{self, Request};
 use machineconfig::pool::{NodeView, labels_of, started_for};
 use machineconfig::rollout::{
     Around, Decision, NodePatch, Peer, RESUME_AFTER, Step, next, node_patch, pool_patch, reserve,
@@ -219,7 +220,7 @@ async fn write(context: &Context, decision: &Decision, nodes: &[Arc<Node>], who:
     };
     let patches: Vec<(String, NodePatch)> = nodes
         .iter()
-        .filter(|node| granted(node) == (who == Who::Granted))
+        .filter(|node| granted(node) == (who == Who::Granted) && !is_given_back(node))
         .filter_map(|node| Some((node.metadata.name.clone()?, node_patch(decision, node)?)))
         .collect();
     let api = context.api::<Node>();
@@ -248,6 +249,11 @@ async fn write(context: &Context, decision: &Decision, nodes: &[Arc<Node>], who:
         skipped += outcome?;
     }
     Ok(skipped)
+}
+
+/// Whether a node asks to be given back: it is written to for that, and the taint goes with it.
+fn is_given_back(node: &Node) -> bool {
+    matches!(drain::request(node), Ok(Some(Request::Uncordon(_))))
 }
 
 fn tell(context: &Context, pool: &Arc<MachineConfigPool>, decision: &Decision) {

@@ -27,7 +27,7 @@ use crate::pool::{NodeView, Selector, limit};
 use crate::{Code, Finding};
 
 pub use blocker::Blocker;
-pub use patch::{NodePatch, node_patch, pool_patch};
+pub use patch::{NodePatch, node_patch, pool_patch, untainted};
 pub use reservations::{Reservation, Reservations, release, reserve};
 
 use choice::Field;

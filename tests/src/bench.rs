@@ -4,6 +4,7 @@
 //! machine of the same size (2 cores) stands for it.
 
 mod apply;
+mod cluster;
 mod drift;
 mod load;
 mod row;
@@ -59,10 +60,35 @@ const GROUPS: [Group; 8] = [
     },
 ];
 
-/// Measures every row whose name contains `only`, prints the table and writes it as JSON when asked to. True when all goals hold.
-pub fn run(only: &str, json: Option<&Path>) -> Result<bool> {
+/// What is measured with clusters, which takes root and what clusters are made of.
+const CLUSTER_GROUPS: [Group; 2] = [
+    Group {
+        names: &cluster::SCALE,
+        measure: cluster::scale_rows,
+    },
+    Group {
+        names: &cluster::NODE,
+        measure: cluster::node_rows,
+    },
+];
+
+/// Which groups of rows are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Programs by themselves.
+    Programs,
+    /// Clusters with them.
+    Clusters,
+}
+
+/// Measures every row of a part whose name contains `only`, prints the table and writes it as JSON when asked to. True when all goals hold.
+pub fn run(part: Part, only: &str, json: Option<&Path>) -> Result<bool> {
+    let groups: &[Group] = match part {
+        Part::Programs => &GROUPS,
+        Part::Clusters => &CLUSTER_GROUPS,
+    };
     let mut rows = Vec::new();
-    for group in GROUPS
+    for group in groups
         .iter()
         .filter(|group| group.names.iter().any(|name| name.contains(only)))
     {
@@ -70,7 +96,7 @@ pub fn run(only: &str, json: Option<&Path>) -> Result<bool> {
     }
     rows.retain(|row| row.name.contains(only));
     if rows.is_empty() {
-        let names: Vec<_> = GROUPS.iter().flat_map(|group| group.names).copied().collect();
+        let names: Vec<_> = groups.iter().flat_map(|group| group.names).copied().collect();
         bail!("no row is called {only:?}; there are:\n  {}", names.join("\n  "));
     }
     print!("{}", row::table(&rows));

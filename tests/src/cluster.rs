@@ -9,7 +9,9 @@
 //! A [`Cluster`] ends with its value, also when the test panics; what a killed test leaves is cleaned when the next cluster is made. One
 //! that `cargo xtask cluster up` made is kept by a process of its own, and reached by [`Kept`].
 
+mod accounts;
 mod api;
+mod audit;
 mod bundle;
 mod control_plane;
 mod image;
@@ -31,8 +33,12 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
+pub use accounts::{Account, NAMESPACE};
 pub use api::{Answer, Api, JSON, MERGE, wait_on};
+pub use audit::{Audit, Entry};
 pub use control_plane::Component;
 pub use image::{ImageFile, image_from_binaries};
 pub use keeper::{Kept, NodeState, State, keep};
@@ -60,6 +66,8 @@ pub struct Options {
     pub nodes: Vec<NodeSpec>,
     /// Whether our own system is installed, so that every worker is kept at its config.
     pub system: bool,
+    /// Whether the API server keeps a record of who asked what of it: see [`Cluster::audit`].
+    pub audit: bool,
 }
 
 impl Options {
@@ -74,6 +82,7 @@ impl Options {
         Self {
             nodes: nodes.collect(),
             system: false,
+            audit: false,
         }
     }
 
@@ -81,6 +90,12 @@ impl Options {
     #[must_use]
     pub fn with_system(self) -> Self {
         Self { system: true, ..self }
+    }
+
+    /// The same, with a record of who asks what.
+    #[must_use]
+    pub fn audited(self) -> Self {
+        Self { audit: true, ..self }
     }
 }
 
@@ -115,7 +130,7 @@ impl Cluster {
             .context("could not make the certificates of the cluster")?;
         let mut cluster = Self {
             nodes: BTreeMap::new(),
-            control_plane: ControlPlane::new(&place)?,
+            control_plane: ControlPlane::new(&place, options.audit)?,
             api: Api::new(&place.server(), &pki.ca, &pki.admin)?,
             kubeconfig: pki.file("admin.kubeconfig"),
             images: Vec::new(),
@@ -275,6 +290,11 @@ impl Cluster {
     #[must_use]
     pub fn server(&self) -> String {
         self.place.server()
+    }
+
+    /// The certificate of the cluster's authority, as kubeconfigs have it.
+    fn authority(&self) -> String {
+        STANDARD.encode(&self.pki.ca)
     }
 
     /// A client that may do everything.

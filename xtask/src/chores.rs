@@ -16,17 +16,26 @@ pub(crate) fn demo() -> Result<ExitCode> {
 }
 
 /// Builds everything in release, then measures.
-pub(crate) fn bench(only: Option<&str>, json: Option<&Path>) -> Result<ExitCode> {
-    needs::provide_for_bench()?;
-    build(true)?;
+pub(crate) fn bench(cluster: bool, only: Option<&str>, json: Option<&Path>) -> Result<ExitCode> {
     let mut args: Vec<OsString> = Vec::new();
+    if cluster {
+        needs::provide_for_clusters()?;
+        args.push("--cluster".into());
+    } else {
+        needs::provide_for_bench()?;
+    }
+    build(true)?;
     if let Some(only) = only {
         args.extend(["--only".into(), only.into()]);
     }
     if let Some(json) = json {
         args.extend(["--json".into(), absolute(json)?.into()]);
     }
-    program("bench", true, args)
+    let mut command = built("bench", true)?;
+    if cluster {
+        command.env("GUEST_PROGRAMS", guest::programs()?);
+    }
+    took_over(command.args(args))
 }
 
 /// Makes a real cluster, or does something with the one there is.

@@ -29,6 +29,9 @@ enum Chore {
     Test,
     /// Measure speed and memory against the goals, in one table
     Bench {
+        /// Measure clusters with thousands of nodes and real daemons, instead of the programs by themselves; takes root
+        #[arg(long)]
+        cluster: bool,
         /// Only the rows whose name contains this
         #[arg(long, value_name = "NAME")]
         only: Option<String>,
@@ -71,7 +74,9 @@ fn main() -> ExitCode {
         }
         Some(Chore::Demo) => chores::demo(),
         Some(Chore::Test) => Ok(test::run_all()),
-        Some(Chore::Bench { only, json }) => chores::bench(only.as_deref(), json.as_deref()),
+        Some(Chore::Bench { cluster, only, json }) => {
+            chores::bench(cluster, only.as_deref(), json.as_deref())
+        }
         Some(Chore::Cluster { arguments }) => chores::cluster(&arguments),
         Some(Chore::Image { out }) => chores::image(out.as_deref()),
         Some(Chore::Generate { check }) => chores::generate(check),

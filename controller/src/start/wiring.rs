@@ -19,7 +19,7 @@ use crate::caches::{Change, Stored, feed, guarded, is_same_node, plain, stored, 
 use crate::context::Context;
 use crate::queue::{self, Next};
 use crate::rollout::{Rollout, is_control_plane};
-use crate::{defaults, drain, policy, render, reports, rollout, status};
+use crate::{certificates, defaults, drain, policy, render, reports, rollout, status};
 
 /// Pools that are looked at at once, by each part.
 const ONE: usize = 1;
@@ -133,10 +133,10 @@ where
 }
 
 async fn singleton(context: &Context, key: String) -> anyhow::Result<Next> {
-    if key == policy::KEY {
-        policy::reconcile(context).await
-    } else {
-        defaults::reconcile(context).await
+    match key.as_str() {
+        policy::KEY => policy::reconcile(context).await,
+        certificates::KEY => certificates::reconcile(context).await,
+        _ => defaults::reconcile(context).await,
     }
 }
 
@@ -171,6 +171,7 @@ impl Wiring {
         }
         queues.singletons.wake(defaults::KEY, NOW);
         queues.singletons.wake(policy::KEY, NOW);
+        queues.singletons.wake(certificates::KEY, NOW);
     }
 
     fn begun(&self) -> bool {
@@ -358,6 +359,7 @@ impl Wiring {
         let inputs = |config: &ControllerConfig| (config.spec.clone(), config.metadata.annotations.clone());
         let is_other = old.map(inputs) != new.map(inputs);
         let queues = &self.context.queues;
+        queues.singletons.wake(certificates::KEY, NOW);
         for pool in self.context.caches.pools.all() {
             let name = pool.metadata.name.as_deref().unwrap_or_default();
             self.pool_of_nodes(name);

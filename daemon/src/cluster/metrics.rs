@@ -155,7 +155,41 @@ fn label(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn every_metric_is_documented_and_no_other() {
+        let metrics = Metrics::default();
+        metrics.set_host_os("DEBIAN", "12");
+        metrics.set_state("Done", "", 1);
+        metrics.set_update("a", "", 1);
+        // Whoever adds one is led here, and to what fills it.
+        let Metrics {
+            registry: _,
+            host_os: _,
+            state: _,
+            update: _,
+            config_drift: _,
+            kubelet: _,
+            reboots_failed: _,
+        } = &metrics;
+        let text = metrics.text();
+        let told: BTreeSet<&str> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split(['{', ' ']).next())
+            .collect();
+        let page = include_str!("../../../docs/metrics.md");
+        let section = page.split("\n## ").find(|section| section.starts_with("Daemon"));
+        let documented: BTreeSet<&str> = section
+            .unwrap()
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        assert_eq!(told, documented);
+    }
 
     #[test]
     fn names_are_the_references_and_each_vector_has_one_series() {

@@ -97,8 +97,8 @@ pub(crate) struct Process {
     hands: Option<Hands>,
     metrics: Arc<Metrics>,
     pulse: Arc<Pulse>,
-    /// What the MachineConfigNode does not say yet, and when that is tried again.
-    untold: Option<(Stage, Timestamp)>,
+    /// What the MachineConfigNode does not say yet.
+    untold: Option<Untold>,
     /// What was waited for last, to say it once.
     waited: Option<Wait>,
     /// Whether a job ends with the machine.
@@ -113,6 +113,14 @@ struct Hands {
     node: NodeWriter,
     progress: Progress,
     clients: Clients,
+}
+
+/// What is still to be told.
+struct Untold {
+    /// What has happened, in order.
+    stages: Vec<Stage>,
+    /// When it is told, at the latest.
+    until: Timestamp,
 }
 
 /// Whether the loop goes on at once.
@@ -207,6 +215,8 @@ impl Process {
             let until = self.advance().await;
             let hurry = self.memory.is_drifted() || self.memory.seen.is_none();
             let tick = if hurry { HURRY } else { TICK };
+            let untold = self.untold.as_ref().map(|untold| untold.until);
+            let until = until.into_iter().chain(untold).min();
             let pause = until.map_or(tick, |until| {
                 let left = until.duration_since(Timestamp::now());
                 Duration::try_from(left).unwrap_or_default().min(tick)

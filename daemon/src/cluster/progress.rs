@@ -180,11 +180,17 @@ fn condition(
     }
 }
 
-/// The status to write after `stage`; `None` when it is so already.
-fn status(object: &MachineConfigNode, stage: &Stage, said: &Handshake, now: Timestamp) -> Option<Value> {
+/// The status to write after these stages, the first of which was first; `None` when it is so already.
+fn status(object: &MachineConfigNode, stages: &[Stage], said: &Handshake, now: Timestamp) -> Option<Value> {
     let before = object.status.clone().unwrap_or_default();
     let name = object.metadata.name.as_deref().unwrap_or_default();
-    let after = conditions(&before.conditions, stage, name, now);
+    let [first, rest @ ..] = stages else {
+        return None;
+    };
+    let after = conditions(&before.conditions, first, name, now);
+    let after = rest
+        .iter()
+        .fold(after, |after, stage| conditions(&after, stage, name, now));
     let own = |condition: &&Condition| ALL.iter().any(|kind| kind.as_str() == condition.type_);
     let is_same = after.len() == before.conditions.iter().filter(own).count()
         && after
@@ -229,12 +235,12 @@ impl Progress {
         }
     }
 
-    /// Writes what `stage` changes. True unless the object is not there: the controller makes it.
-    pub(crate) async fn tell(&self, stage: &Stage, said: &Handshake) -> kube::Result<bool> {
+    /// Writes what these stages change, at once. True unless the object is not there: the controller makes it.
+    pub(crate) async fn tell(&self, stages: &[Stage], said: &Handshake) -> kube::Result<bool> {
         let Some(object) = self.objects.get_opt(&self.name).await? else {
             return Ok(false);
         };
-        if let Some(status) = status(&object, stage, said, Timestamp::now()) {
+        if let Some(status) = status(&object, stages, said, Timestamp::now()) {
             let parameters = PatchParams::apply(FIELD_MANAGER).force();
             self.objects
                 .patch_status(&self.name, &parameters, &Patch::Apply(status))
@@ -325,22 +331,41 @@ mod tests {
     }
 
     #[test]
+    fn stages_that_are_told_at_once_leave_what_they_leave_one_by_one() {
+        let said = handshake(["a", "b", "Working", "", "", ""]);
+        let mut object = MachineConfigNode::default();
+        object.metadata.name = Some("n".to_owned());
+        let write = |object: &mut MachineConfigNode, stages: &[Stage], second| {
+            let written = status(object, stages, &said, at(second)).unwrap();
+            object.status = serde_json::from_value(written["status"].clone()).unwrap();
+        };
+        write(&mut object, &[Stage::AtRest], 1);
+        let mut at_once = object.clone();
+        let (begun, done) = (Stage::Prepared("Reboot".into()), Stage::Done("None".into()));
+        write(&mut object, std::slice::from_ref(&begun), 2);
+        write(&mut object, std::slice::from_ref(&done), 2);
+        write(&mut at_once, &[begun, done], 2);
+        assert_eq!(at_once.status, object.status);
+        assert_eq!(status(&object, &[], &said, at(3)), None);
+    }
+
+    #[test]
     fn what_is_so_already_is_not_written() {
         let said = handshake(["a", "a", "Done", "", "", ""]);
         let mut object = MachineConfigNode::default();
         object.metadata.name = Some("n".to_owned());
         object.metadata.generation = Some(3);
-        let written = status(&object, &Stage::AtRest, &said, at(1)).unwrap();
+        let written = status(&object, &[Stage::AtRest], &said, at(1)).unwrap();
         assert_eq!(written["status"]["observedGeneration"], 3);
         assert_eq!(
             written["status"]["configVersion"],
             json!({"current": "a", "desired": "a"})
         );
         object.status = serde_json::from_value(written["status"].clone()).unwrap();
-        assert_eq!(status(&object, &Stage::AtRest, &said, at(2)), None);
+        assert_eq!(status(&object, &[Stage::AtRest], &said, at(2)), None);
         // The reference is one ahead.
         object.status.as_mut().unwrap().observed_generation = Some(4);
-        let next = status(&object, &Stage::Rebooting, &said, at(2)).unwrap();
+        let next = status(&object, &[Stage::Rebooting], &said, at(2)).unwrap();
         assert_eq!(next["status"]["observedGeneration"], 4);
     }
 }

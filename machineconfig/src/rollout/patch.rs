@@ -102,6 +102,14 @@ pub fn node_patch(decision: &Decision, node: &Node) -> Option<NodePatch> {
     (!patch.is_empty()).then_some(patch)
 }
 
+/// All taints of a node without ours, once it is done with the target; none when there is nothing to take away yet. For a write that is due
+/// anyway.
+#[must_use]
+pub fn untainted(node: &Node, target: &str) -> Option<Vec<Taint>> {
+    let is_done = NodeView::of(node).is_updated(target);
+    is_done.then(|| taints(node, false)).flatten()
+}
+
 /// All taints of a node once it has ours, or not; none when that is so already.
 fn taints(node: &Node, wanted: bool) -> Option<Vec<Taint>> {
     let taints = node

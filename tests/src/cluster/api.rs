@@ -1,6 +1,7 @@
 //! A client of the API server with the words that the harness and its tests need: objects are plain JSON, paths are the API's own.
 
 use std::fmt::Display;
+use std::io::{BufRead as _, BufReader};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -123,6 +124,20 @@ impl Api {
     /// What is no object, such as the log of a pod.
     pub fn text(&self, path: &str) -> Result<String> {
         Ok(self.granted(&Method::GET, path, JSON, None)?.text)
+    }
+
+    /// The events of a watch, one by one as they come, until the API server ends it or half a minute has passed. `path` says what is watched.
+    pub fn watch(&self, path: &str) -> Result<impl Iterator<Item = Result<Value>> + use<>> {
+        let request = Request::get(format!("{}{path}", self.server)).body(())?;
+        let answer = self
+            .agent
+            .run(request)
+            .with_context(|| format!("GET {path} got no answer"))?;
+        if answer.status().as_u16() != 200 {
+            bail!("GET {path} was answered with {}", answer.status());
+        }
+        let lines = BufReader::new(answer.into_body().into_reader()).lines();
+        Ok(lines.map(|line| Ok(serde_json::from_str(&line?)?)))
     }
 
     /// Creates an object in the list at `path`.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::api::{Api, wait_on};
+use super::audit;
 use super::parts::Parts;
 use super::pki::Pki;
 use super::place::{Place, SERVICES};
@@ -69,17 +70,26 @@ impl Component {
 pub(super) struct ControlPlane {
     running: BTreeMap<Component, Process>,
     logs: PathBuf,
+    /// What tells the API server which requests to record, if any.
+    audit: Option<audit::Files>,
 }
 
 impl ControlPlane {
     /// Nothing of it runs yet.
-    pub(super) fn new(place: &Place) -> Result<Self> {
+    pub(super) fn new(place: &Place, audited: bool) -> Result<Self> {
         let logs = place.dir().join("logs");
         fs::create_dir_all(&logs).with_context(|| format!("could not create {}", logs.display()))?;
         Ok(Self {
             running: BTreeMap::new(),
+            audit: audited.then(|| audit::Files::create(place.dir())).transpose()?,
             logs,
         })
+    }
+
+    /// The file with what the API server has recorded.
+    pub(super) fn record(&self) -> Result<&Path> {
+        let files = self.audit.as_ref().map(|files| files.record.as_path());
+        files.context("this cluster keeps no record of requests: ask for one with `Options::audited`")
     }
 
     /// Where its parts write their logs: one file for each start.
@@ -99,7 +109,11 @@ impl ControlPlane {
         ensure!(!self.running.contains_key(&component), "{name} runs already");
         let argv = match component {
             Component::Etcd => etcd(place, parts),
-            Component::KubeApiserver => api_server(place, parts, pki),
+            Component::KubeApiserver => {
+                let mut argv = api_server(place, parts, pki);
+                argv.extend(self.audit.iter().flat_map(audit::Files::arguments));
+                argv
+            }
             Component::KubeControllerManager => controller_manager(parts, pki),
             Component::KubeScheduler => scheduler(parts, pki),
         };
@@ -196,7 +210,8 @@ fn api_server(place: &Place, parts: &Parts, pki: &Pki) -> Vec<String> {
         format!("--service-cluster-ip-range={SERVICES}"),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         "--authorization-mode=Node,RBAC".to_owned(),
-        "--enable-admission-plugins=NodeRestriction".to_owned(),
+        // The latter as OpenShift has it: who names an owner must have rights on it.
+        "--enable-admission-plugins=NodeRestriction,OwnerReferencesPermissionEnforcement".to_owned(),
         "--allow-privileged=true".to_owned(),
         "--kubelet-preferred-address-types=InternalIP,Hostname".to_owned(),
         "--requestheader-allowed-names=front-proxy-client".to_owned(),

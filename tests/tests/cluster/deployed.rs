@@ -2,7 +2,7 @@
 //! not be written is refused with words that help.
 
 use anyhow::{Result, bail, ensure};
-use e2e::cluster::{Cluster, Options, wait_on};
+use e2e::cluster::{Account, Cluster, Options, wait_on};
 use e2e::repository;
 use serde_json::{Value, json};
 
@@ -42,12 +42,22 @@ const MAY: [(&str, &str, &str); 6] = [
     ),
 ];
 /// What neither may.
-const MAY_NOT: [(&str, &str, &str); 15] = [
+const MAY_NOT: [(&str, &str, &str); 18] = [
     (DAEMON, "get", "secrets -A"),
     (DAEMON, "list", "machineconfigs.machineconfiguration.openshift.io"),
     (DAEMON, "create", "pods --subresource=eviction -A"),
     (DAEMON, "list", "pods -A"),
     (DAEMON, "get", "nodes"),
+    (
+        DAEMON,
+        "create",
+        "machineconfignodes.machineconfiguration.openshift.io",
+    ),
+    (
+        DAEMON,
+        "patch",
+        "machineconfignodes.machineconfiguration.openshift.io/a",
+    ),
     (DAEMON, "patch", "nodes/another"),
     (
         DAEMON,
@@ -58,6 +68,11 @@ const MAY_NOT: [(&str, &str, &str); 15] = [
         DAEMON,
         "get",
         "controllerconfigs.machineconfiguration.openshift.io/another",
+    ),
+    (
+        CONTROLLER,
+        "patch",
+        "machineconfigs.machineconfiguration.openshift.io/50-worker",
     ),
     (CONTROLLER, "get", "secrets -A"),
     (CONTROLLER, "get", "configmaps -A"),
@@ -148,20 +163,59 @@ fn refusals(cluster: &Cluster) -> Result<()> {
     });
     let configurations = "/apis/operator.openshift.io/v1/machineconfigurations";
     refused(cluster, configurations, &configuration, "is named cluster")?;
-    // A token that is bound to no node writes no MachineConfigNode, whatever its name.
+    // A token that is bound to no node writes to no MachineConfigNode, whatever its name.
     let node = json!({
         "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfigNode", "metadata": {"name": "a"},
         "spec": {"node": {"name": "a"}, "pool": {"name": "worker"}, "configVersion": {"desired": "rendered-worker-1"}},
     });
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), node.to_string())?;
-    let name = file.path().display().to_string();
-    let created = cluster.kubectl(&["create", "--as", DAEMON, "-f", &name])?;
+    cluster.api().create(
+        "/apis/machineconfiguration.openshift.io/v1/machineconfignodes",
+        &node,
+    )?;
+    // As the daemon writes: another patch of kubectl would read the status first, which no daemon does.
+    let status = json!({
+        "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfigNode", "metadata": {"name": "a"},
+        "status": {"configVersion": {"desired": "rendered-worker-1"}},
+    });
+    let file = cluster.dir().join("status.json");
+    std::fs::write(&file, status.to_string())?;
+    let file = file.display().to_string();
+    let apply = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--subresource=status",
+        "--filename",
+        &file,
+    ];
+    let mut arguments = vec!["--as", DAEMON];
+    arguments.extend(apply);
+    let written = cluster.kubectl(&arguments)?;
     ensure!(
-        created.code != Some(0) && created.stderr.contains("does not say which node it is on"),
-        "a daemon on no node wrote a MachineConfigNode: {}",
-        created.all()
+        written.code != Some(0) && written.stderr.contains("does not say which node it is on"),
+        "a daemon on no node wrote to a MachineConfigNode: {}",
+        written.all()
     );
+    // One that is bound to another node does neither, and one on that node does.
+    for name in ["a", "b"] {
+        let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}});
+        cluster.api().create("/api/v1/nodes", &object)?;
+        let kubeconfig = cluster.dir().join("daemon.kubeconfig");
+        std::fs::write(
+            &kubeconfig,
+            cluster.kubeconfig_of(Account::Daemon, Some(name))?.to_string(),
+        )?;
+        let kubeconfig = kubeconfig.display().to_string();
+        let mut arguments = vec!["--kubeconfig", &kubeconfig];
+        arguments.extend(apply);
+        let written = cluster.kubectl(&arguments)?;
+        let is_refused = written.stderr.contains("may write only the MachineConfigNode");
+        ensure!(
+            (written.code == Some(0)) == (name == "a") && is_refused == (name == "b"),
+            "the daemon of node {name} and the MachineConfigNode of node a: {}",
+            written.all()
+        );
+    }
     Ok(())
 }
 

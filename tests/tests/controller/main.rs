@@ -2,6 +2,7 @@
 //! Takes root, the parts of clusters and static programs; `cargo xtask test` provides them.
 
 mod agents;
+mod rights;
 mod sampled;
 mod world;
 
@@ -27,7 +28,7 @@ fn the_controller_keeps_its_promises_on_a_real_api_server() -> Result<()> {
 
 fn scenarios(world: &mut World) -> Result<()> {
     type Scenario = fn(&mut World) -> Result<()>;
-    let all: [(&str, Scenario); 8] = [
+    let all: [(&str, Scenario); 10] = [
         ("defaults", what_must_be_there_is_made),
         ("one-by-one", one_node_at_a_time_up_to_updated),
         ("paused", a_paused_pool_is_rendered_and_not_rolled_out),
@@ -36,6 +37,12 @@ fn scenarios(world: &mut World) -> Result<()> {
         ("budget", a_budget_that_blocks_is_named_until_it_is_met),
         ("replicas", another_replica_goes_on_when_the_leader_is_killed),
         ("restored", a_rendered_config_in_use_is_restored_and_old_ones_go),
+        ("certificates", certificates_are_told_with_their_ends),
+        // The last one: it looks at what all others have taken.
+        (
+            "rights",
+            rights::all_that_is_granted_is_used_and_nothing_is_refused,
+        ),
     ];
     for (name, scenario) in all {
         scenario(world).with_context(|| format!("scenario {name}"))?;
@@ -325,6 +332,27 @@ fn another_replica_goes_on_when_the_leader_is_killed(world: &mut World) -> Resul
     wait_on("another one to lead at once", Duration::from_secs(4), || {
         let next = world.leader()?;
         Ok((!next.is_empty() && next != holder).then_some(()))
+    })
+}
+
+fn certificates_are_told_with_their_ends(world: &mut World) -> Result<()> {
+    let authority = world.authority()?;
+    let path = "/apis/machineconfiguration.openshift.io/v1/controllerconfigs/machine-config-controller";
+    let change = json!({"spec": {"kubeAPIServerServingCAData": authority}});
+    world.api().merge(path, &change)?;
+    wait("the certificate in the status of the ControllerConfig", || {
+        let config = world.api().get(path)?;
+        let told = &config["status"]["controllerCertificates"][0];
+        let is_told = told["subject"] == "CN=kubernetes-ca" && told["notAfter"].is_string();
+        Ok((is_told && told["bundleFile"] == "KubeAPIServerServingCAData").then_some(()))
+    })?;
+    wait("the certificate in the status of a pool", || {
+        let pool = world.pool("worker")?;
+        Ok((pool["status"]["certExpirys"][0]["subject"] == "CN=kubernetes-ca").then_some(()))
+    })?;
+    let line = "machine_config_certificate_expiry_timestamp_seconds{bundle=\"KubeAPIServerServingCAData\",subject=\"CN=kubernetes-ca\"}";
+    wait("the certificate in the metrics of the leader", || {
+        Ok(world.all_metrics()?.contains(line).then_some(()))
     })
 }
 

@@ -1,11 +1,11 @@
 //! A cluster without kubelets, with controllers, and the words to steer and look at it.
 
-use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use e2e::cluster::{Api, Cluster, Options, wait_on};
+use anyhow::{Context as _, Result, bail};
+use e2e::cluster::{Account, Api, Cluster, NAMESPACE, Options, wait_on};
 use e2e::program::{Background, built, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -42,39 +42,22 @@ pub(crate) struct Made {
 
 impl World {
     pub(crate) fn up() -> Result<Self> {
-        let cluster = Cluster::up(&Options::default())?;
+        let cluster = Cluster::up(&Options::default().audited())?;
         let mut world = Self {
             controllers: Vec::new(),
             started: 0,
             cluster,
         };
-        world.define()?;
+        world.cluster.install_accounts()?;
+        let kubeconfig = world.cluster.kubeconfig_of(Account::Controller, None)?;
+        std::fs::write(world.kubeconfig(), kubeconfig.to_string())?;
         world.start_controller()?;
         Ok(world)
     }
 
-    /// The definitions of our kinds.
-    fn define(&self) -> Result<()> {
-        let mut text = String::new();
-        for definition in crds::definitions() {
-            writeln!(text, "---\n{}", serde_json::to_string(&definition)?)?;
-        }
-        let file = self.cluster.dir().join("definitions.yaml");
-        std::fs::write(&file, text)?;
-        let file = file.to_string_lossy();
-        let ran = self
-            .cluster
-            .kubectl(&["apply", "--server-side", "--filename", &file])?;
-        ensure!(ran.code == Some(0), "could not define our kinds: {}", ran.all());
-        let ran = self.cluster.kubectl(&[
-            "wait",
-            "--for=condition=Established",
-            "crd",
-            "--all",
-            "--timeout=60s",
-        ])?;
-        ensure!(ran.code == Some(0), "our kinds are not there: {}", ran.all());
-        Ok(())
+    /// The controller's own: it may do what its account may, and nothing more.
+    fn kubeconfig(&self) -> PathBuf {
+        self.cluster.dir().join("controller.kubeconfig")
     }
 
     /// Starts one more replica.
@@ -89,7 +72,8 @@ impl World {
         command
             .args(["start", "--render-delay=0.3", "--v=4"])
             .arg(format!("--rendered-configs-to-keep={KEEP}"))
-            .arg(format!("--kubeconfig={}", self.cluster.kubeconfig().display()))
+            .arg(format!("--kubeconfig={}", self.kubeconfig().display()))
+            .arg(format!("--resourcelock-namespace={NAMESPACE}"))
             .arg(format!("--metrics-listen-address=127.0.0.1:{port}"))
             .args([
                 "--leader-elect-lease-duration=5",
@@ -104,7 +88,9 @@ impl World {
     /// Makes a pool with a first config and so many nodes that have it.
     pub(crate) fn make_pool(&self, name: &str, nodes: usize, spec: &Value) -> Result<Made> {
         let mut whole = json!({
-            "machineConfigSelector": {"matchLabels": {format!("{PREFIX}role"): name}},
+            "machineConfigSelector": {"matchExpressions": [
+                {"key": format!("{PREFIX}role"), "operator": "In", "values": ["worker", name]},
+            ]},
             "nodeSelector": {"matchLabels": {format!("node-role.kubernetes.io/{name}"): ""}},
         });
         for (key, value) in spec.as_object().into_iter().flatten() {
@@ -285,10 +271,26 @@ impl World {
     pub(crate) fn events_of(&self, pool: &str) -> Result<Vec<String>> {
         let list = self
             .api()
-            .get("/apis/events.k8s.io/v1/namespaces/kube-system/events")?;
+            .get("/apis/events.k8s.io/v1/namespaces/machine-config/events")?;
         let events = list["items"].as_array().into_iter().flatten();
         let of_pool = events.filter(|event| event["regarding"]["name"] == pool);
         Ok(of_pool.map(|event| text(&event["reason"])).collect())
+    }
+
+    /// The certificate of the cluster's authority, as objects have it.
+    pub(crate) fn authority(&self) -> Result<Value> {
+        let kubeconfig = self.cluster.kubeconfig_of(Account::Controller, None)?;
+        Ok(kubeconfig["clusters"][0]["cluster"]["certificate-authority-data"].clone())
+    }
+
+    /// The metrics of all replicas.
+    pub(crate) fn all_metrics(&self) -> Result<String> {
+        let mut all = String::new();
+        for controller in &self.controllers {
+            let url = format!("http://127.0.0.1:{}/metrics", controller.port);
+            all += &ureq::get(url).call()?.body_mut().read_to_string()?;
+        }
+        Ok(all)
     }
 
     /// The metrics of the first replica.
@@ -354,7 +356,7 @@ impl World {
     pub(crate) fn leader(&self) -> Result<String> {
         let lease = self
             .api()
-            .get("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/machine-config-controller")?;
+            .get("/apis/coordination.k8s.io/v1/namespaces/machine-config/leases/machine-config-controller")?;
         Ok(text(&lease["spec"]["holderIdentity"]))
     }
 

@@ -1,10 +1,9 @@
 //! What is on the API server and on the node before the first config.
 
 use std::fs;
-use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
-use e2e::cluster::Cluster;
+use anyhow::Result;
+use e2e::cluster::{Account, Cluster};
 use e2e::program::built;
 use serde_json::{Value, json};
 
@@ -13,13 +12,7 @@ use crate::controller::NODE;
 /// A path and its contents.
 pub(crate) type File<'a> = (&'a str, &'a str);
 
-/// Where the account of the daemon is.
-const NAMESPACE: &str = "machine-config";
-const ACCOUNT: &str = "machine-config-daemon";
 const GROUP: &str = "machineconfiguration.openshift.io";
-const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
-/// How long the daemon's token holds, in seconds: longer than the test.
-const TOKEN: u32 = 7200;
 
 const SERVICE: &str = "[Unit]
 Description=The daemon of this node
@@ -58,53 +51,9 @@ pub(crate) fn config(name: &str, files: &[File<'_>]) -> Value {
 
 /// Makes everything that the daemon needs, and starts it.
 pub(crate) fn install(cluster: &Cluster) -> Result<()> {
-    let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds/manifests");
-    let manifests = manifests.to_string_lossy();
-    let applied = cluster.kubectl(&["apply", "--server-side", "-k", &manifests])?;
-    ensure!(applied.code == Some(0), "no definitions: {}", applied.all());
-    let waited = cluster.kubectl(&[
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=60s",
-    ])?;
-    ensure!(waited.code == Some(0), "no definitions: {}", waited.all());
-    create_account(cluster)?;
+    cluster.install_accounts()?;
     create_objects(cluster)?;
     start(cluster)
-}
-
-/// The account of the daemon, which may do what it needs and nothing more.
-fn create_account(cluster: &Cluster) -> Result<()> {
-    let api = cluster.api();
-    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-    api.create("/api/v1/namespaces", &namespace)?;
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT}});
-    api.create(
-        &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts"),
-        &account,
-    )?;
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": ACCOUNT},
-        "rules": [
-            {"apiGroups": [GROUP], "resources": ["machineconfigs"], "verbs": ["get"]},
-            {"apiGroups": [GROUP], "resources": ["controllerconfigs"], "verbs": ["get", "list", "watch"],
-             "resourceNames": ["machine-config-controller"]},
-            {"apiGroups": ["operator.openshift.io"], "resources": ["machineconfigurations"],
-             "verbs": ["get", "list", "watch"], "resourceNames": ["cluster"]},
-            {"apiGroups": [GROUP], "resources": ["machineconfignodes"], "verbs": ["get"]},
-            {"apiGroups": [GROUP], "resources": ["machineconfignodes/status"], "verbs": ["patch"]},
-        ],
-    });
-    api.create(&format!("{RBAC}/clusterroles"), &role)?;
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": ACCOUNT},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": ACCOUNT},
-        "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
-    });
-    api.create(&format!("{RBAC}/clusterrolebindings"), &binding)?;
-    Ok(())
 }
 
 fn create_objects(cluster: &Cluster) -> Result<()> {
@@ -127,20 +76,7 @@ fn create_objects(cluster: &Cluster) -> Result<()> {
 }
 
 fn start(cluster: &Cluster) -> Result<()> {
-    let token = cluster.api().create(
-        &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{ACCOUNT}/token"),
-        &json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": TOKEN}}),
-    )?;
-    let token = token["status"]["token"]
-        .as_str()
-        .context("the API server gave no token")?;
-    let kubeconfig = json!({
-        "apiVersion": "v1", "kind": "Config", "current-context": "x",
-        "clusters": [{"name": "c", "cluster": {
-            "server": cluster.server(), "certificate-authority": "/etc/kubernetes/ca.crt"}}],
-        "users": [{"name": "u", "user": {"token": token}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-    });
+    let kubeconfig = cluster.kubeconfig_of(Account::Daemon, Some(NODE))?;
     let machine = cluster.node(NODE)?.machine();
     machine.install_program(&built("machine-config-daemon")?)?;
     for (path, text) in [

@@ -66,6 +66,7 @@ impl World {
         let options = Options {
             nodes: vec![system],
             system: true,
+            audit: false,
         };
         let cluster = Cluster::up(&options)?;
         let world = Self {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use machineconfig::pool::State;
 use tokio::time::timeout;
 
-use super::{Go, Process};
+use super::{Go, Process, Untold};
 use crate::cluster::node_writer::annotations;
 use crate::cluster::progress::Stage;
 use crate::cluster::state_machine::{Cause, Kind, Say, Wait, after};
@@ -19,6 +19,8 @@ use crate::cluster::worker::{Job, Problem};
 const REQUEST: Duration = Duration::from_secs(15);
 /// How long it may take to fetch a config: up to a few megabytes, from a server that is busy.
 const FETCH: Duration = Duration::from_mins(1);
+/// How long the beginning of an update waits to be told: most of those that disrupt nothing have ended by then, and that is told then.
+const BREATH: Duration = Duration::from_secs(2);
 /// How soon a MachineConfigNode is written again when that failed; the controller makes it in its own time.
 const TELL_AGAIN: Duration = Duration::from_mins(1);
 
@@ -47,8 +49,10 @@ impl Process {
                 if afresh {
                     let takes = self.memory.takes();
                     tracing::info!(%config, %takes, "Update begins");
-                    self.tell(Stage::Prepared(format!("Update to {config}: {takes}")))
-                        .await;
+                    self.untold = Some(Untold {
+                        stages: vec![Stage::Prepared(format!("Update to {config}: {takes}"))],
+                        until: after(now, BREATH),
+                    });
                 }
             }
             Say::Failing { state, reason, cause } => {
@@ -113,11 +117,19 @@ impl Process {
         });
     }
 
-    /// Tells by the MachineConfigNode; what cannot be told is told later, with what comes then.
+    /// Tells by the MachineConfigNode, with the beginning of the update if that is untold; what cannot be told is told later, with what
+    /// comes then.
     pub(super) async fn tell(&mut self, stage: Stage) {
+        let mut stages = self.untold.take().map_or_else(Vec::new, |untold| untold.stages);
+        stages.retain(|stage| matches!(stage, Stage::Prepared(_)));
+        stages.push(stage);
+        self.tell_all(stages).await;
+    }
+
+    async fn tell_all(&mut self, stages: Vec<Stage>) {
         let told = match (&self.hands, self.memory.node()) {
             (Some(hands), Some(node)) => {
-                let told = hands.progress.tell(&stage, &node.handshake);
+                let told = hands.progress.tell(&stages, &node.handshake);
                 match timeout(REQUEST, told).await {
                     Ok(Ok(told)) => told,
                     Ok(Err(error)) => {
@@ -130,13 +142,16 @@ impl Process {
             }
             (None, _) | (_, None) => false,
         };
-        self.untold = (!told).then(|| (stage, after(Timestamp::now(), TELL_AGAIN)));
+        self.untold = (!told).then(|| Untold {
+            stages,
+            until: after(Timestamp::now(), TELL_AGAIN),
+        });
     }
 
     pub(super) async fn tell_untold(&mut self) {
-        let due = self.untold.take_if(|(_, until)| *until <= Timestamp::now());
-        if let Some((stage, _)) = due {
-            self.tell(stage).await;
+        let due = self.untold.take_if(|untold| untold.until <= Timestamp::now());
+        if let Some(untold) = due {
+            self.tell_all(untold.stages).await;
         }
     }
 
