@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod assemble;
+mod bodies;
 pub mod bootstrap;
 pub mod cli;
 mod file_limit;
@@ -12,6 +13,7 @@ pub mod files;
 pub mod listener;
 mod log;
 pub mod metrics;
+mod process;
 pub mod reload;
 pub mod route;
 pub mod service;
