@@ -3,6 +3,7 @@
 pub mod drain;
 pub mod drift;
 pub mod finding;
+pub mod join;
 pub mod layout;
 pub mod name;
 pub mod objects;

@@ -27,7 +27,8 @@ pub fn run(bootstrap: Bootstrap, serving: &Serving) -> anyhow::Result<()> {
     let layout = layout(bootstrap);
     let settings = process::tls_settings(profile(&layout), serving)?;
     let pair = PairFiles::new(serving.cert.clone(), serving.key.clone())?;
-    let acceptor = tls::acceptor(&settings, pair.pair()).map_err(|error| process::refused_settings(&error))?;
+    let acceptor =
+        tls::acceptor(&settings, pair.pair(), None).map_err(|error| process::refused_settings(&error))?;
     // Ports first: a port that is taken is the commonest mistake and quickly found out.
     let ports = process::open_ports(serving)?;
     let loader = load(layout)?;
@@ -101,4 +102,3 @@ fn profile(layout: &Layout) -> Settings {
         }
     }
 }
-

@@ -55,7 +55,12 @@ impl Ports {
 }
 
 /// Answers on all ports until a signal comes, and for a bounded time after it.
-pub(crate) async fn serve(ports: Ports, acceptor: TlsAcceptor, app: &Arc<App>, limits: Limits) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    ports: Ports,
+    acceptor: TlsAcceptor,
+    app: &Arc<App>,
+    limits: Limits,
+) -> anyhow::Result<()> {
     let (stop, stopped) = watch::channel(false);
     let signalled = termination()?;
     let shared = Shared::new(limits, app.metrics().connections(), stopped.clone());
