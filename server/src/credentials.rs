@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use machineconfig::join::Joining;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::metrics::CredentialMetrics;
 
@@ -26,6 +27,8 @@ const LOW: usize = STOCK / 2;
 const AT_ONCE: usize = 16;
 /// The part of its lifetime after which one that nobody took is thrown away: what a machine gets is to be nearly new.
 const STALE_AFTER: u32 = 3;
+/// How long the API server may take for one: a machine comes again, and sooner than it would give up waiting.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The longest token that is taken: headers of the API server hold no more.
 const MAX_BYTES: usize = 8 << 10;
 
@@ -166,9 +169,13 @@ impl Minted {
 
     async fn make(&self, joining: &Joining) -> Result<Bytes, String> {
         let _call = self.calls.acquire().await.map_err(|error| error.to_string())?;
-        let token = self.mint.mint(joining).await.and_then(|token| {
-            checked(&token).ok_or_else(|| "the API server gave something that is no bearer token".to_owned())
-        });
+        let minted = timeout(PATIENCE, self.mint.mint(joining)).await;
+        let token = minted
+            .unwrap_or_else(|_| Err(format!("the API server has not answered in {PATIENCE:?}")))
+            .and_then(|token| {
+                checked(&token)
+                    .ok_or_else(|| "the API server gave something that is no bearer token".to_owned())
+            });
         self.metrics.minted(token.is_ok());
         let token = token?;
         self.with(joining, |stock| stock.length = Some(token.len()));
