@@ -4,8 +4,11 @@
 //! kubelet's certificate. The credential is that of a service account of the machine's pool, so that who asks for the certificate says
 //! by itself which pool's config it has booted with, and whether it had shown a join token for it.
 
+pub mod approval;
+mod pointer;
 mod token;
 
+pub use pointer::pointer;
 pub use token::{Accepted, JoinToken, Malformed, Refused, Stored, Use, Uses};
 
 /// The namespace whose service accounts new machines ask for their certificates with. Nothing else lives in it.
