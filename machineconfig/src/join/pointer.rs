@@ -18,10 +18,8 @@ pub fn pointer(url: &str, pool: &str, authorities: &str, token: Option<&JoinToke
         source["httpHeaders"] =
             json!([{"name": "Authorization", "value": format!("Bearer {}", token.revealed())}]);
     }
-    let authorities = format!(
-        "data:text/plain;charset=utf-8;base64,{}",
-        ignition::contents::base64(authorities.as_bytes())
-    );
+    let authorities = ignition::contents::base64(authorities.as_bytes());
+    let authorities = authorities.replacen("data:", "data:text/plain;charset=utf-8", 1);
     json!({"ignition": {
         "version": if token.is_some() { VERSION_WITH_HEADER } else { VERSION },
         "config": {"merge": [source]},
