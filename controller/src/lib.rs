@@ -12,6 +12,7 @@ mod drain;
 mod events;
 #[cfg(test)]
 mod fake;
+mod joining;
 mod leader;
 mod log;
 mod metrics;

@@ -1,6 +1,8 @@
 //! `machine-config-server start` against a real API server, with the rights that are deployed and no others. Takes root, the parts of
 //! clusters and static programs; `cargo xtask test` provides them.
 
+mod controller;
+mod joining;
 mod world;
 
 use anyhow::{Context as _, Result, ensure};

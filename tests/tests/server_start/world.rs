@@ -24,7 +24,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 /// Where our objects are.
 const GROUP: &str = "/apis/machineconfiguration.openshift.io/v1";
 /// The namespace of the system.
-const NAMESPACE: &str = "machine-config";
+pub(crate) const NAMESPACE: &str = "machine-config";
 /// How long the token of the server holds, in seconds: longer than the test.
 const TOKEN: u32 = 7200;
 /// Lines of the log that are told with a failure.
@@ -32,15 +32,17 @@ const END_OF_LOG: usize = 15;
 
 /// The cluster and its server.
 pub(crate) struct World {
-    /// Before the cluster: it ends first.
+    /// Before the cluster: they end first.
     server: Option<Server>,
-    pki: Pki,
-    cluster: Cluster,
+    pub(crate) controller: Option<Background>,
+    pub(crate) pki: Pki,
+    pub(crate) cluster: Cluster,
 }
 
-struct Server {
+pub(crate) struct Server {
     process: Background,
     client: Client,
+    pub(crate) port: u16,
     metrics: u16,
 }
 
@@ -51,10 +53,19 @@ impl World {
         let pki = Pki::create(cluster.dir())?;
         let world = Self {
             server: None,
+            controller: None,
             pki,
             cluster,
         };
-        for directory in ["crds/manifests", "deploy/server"] {
+        // The second time the kinds are known that the rest is about.
+        let base = repository().join("deploy/base").display().to_string();
+        world.cluster.kubectl(&["apply", "--server-side", "-k", &base])?;
+        for directory in [
+            "crds/manifests",
+            "deploy/base",
+            "deploy/server",
+            "deploy/approval",
+        ] {
             world.apply(directory)?;
         }
         for account in ["pool-worker", "proved-worker"] {
@@ -66,14 +77,6 @@ impl World {
     }
 
     fn apply(&self, directory: &str) -> Result<()> {
-        let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-        if self
-            .api()
-            .find(&format!("/api/v1/namespaces/{NAMESPACE}"))?
-            .is_none()
-        {
-            self.api().create("/api/v1/namespaces", &namespace)?;
-        }
         let directory = repository().join(directory).display().to_string();
         let ran = self
             .cluster
@@ -123,6 +126,7 @@ impl World {
         self.server = Some(Server {
             process: Background::start(&mut command, &log)?,
             client: Client::new(&self.pki.ca_pem, port)?,
+            port,
             metrics,
         });
         Ok(())
@@ -134,7 +138,7 @@ impl World {
         self.start(arguments)
     }
 
-    fn token(&self, account: &str) -> Result<String> {
+    pub(crate) fn token(&self, account: &str) -> Result<String> {
         let token = self.api().create(
             &format!("/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"),
             &json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
@@ -145,7 +149,7 @@ impl World {
     }
 
     /// A kubeconfig with a token; the result is its path.
-    fn kubeconfig(&self, name: &str, token: &str) -> Result<String> {
+    pub(crate) fn kubeconfig(&self, name: &str, token: &str) -> Result<String> {
         let ran = self
             .cluster
             .kubectl(&["config", "view", "--raw", "--output=json"])?;
@@ -156,7 +160,7 @@ impl World {
         Ok(path.display().to_string())
     }
 
-    fn server(&self) -> Result<&Server> {
+    pub(crate) fn server(&self) -> Result<&Server> {
         self.server.as_ref().context("the server does not run")
     }
 
@@ -197,9 +201,7 @@ impl World {
     }
 
     pub(crate) fn log_end(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(END_OF_LOG)..].join("\n")
+        end(&self.log())
     }
 
     /// Who the API server takes the holder of a token for.
@@ -222,7 +224,7 @@ impl World {
         }
     }
 
-    fn as_holder(&self, token: &str, arguments: &[&str]) -> Result<Ran> {
+    pub(crate) fn as_holder(&self, token: &str, arguments: &[&str]) -> Result<Ran> {
         let kubeconfig = format!("--kubeconfig={}", self.kubeconfig("holder.kubeconfig", token)?);
         let arguments = [&[kubeconfig.as_str()], arguments].concat();
         self.cluster.kubectl(&arguments)
@@ -280,7 +282,10 @@ impl World {
     pub(crate) fn make_pool(&self, name: &str, target: &str, status: &Value) -> Result<()> {
         let object = json!({
             "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfigPool",
-            "metadata": {"name": name}, "spec": {"configuration": {"name": target}},
+            "metadata": {"name": name}, "spec": {
+                "configuration": {"name": target},
+                "machineConfigSelector": {"matchLabels": {"machineconfiguration.openshift.io/role": name}},
+            },
         });
         self.api()
             .create(&format!("{GROUP}/machineconfigpools"), &object)?;
@@ -308,6 +313,10 @@ impl World {
         for (token, pool, uses) in tokens {
             let stored = serde_json::to_vec(&token.stored(pool, expires, *uses))?;
             data[token.id()] = STANDARD.encode(stored).into();
+        }
+        let path = format!("{}/{TOKENS}", Self::tokens_path());
+        if self.api().find(&path)?.is_some() {
+            return self.api().merge(&path, &json!({"data": data})).map(drop);
         }
         let secret =
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": TOKENS}, "data": data});
@@ -338,6 +347,12 @@ impl World {
     pub(crate) fn start_api_server(&mut self) -> Result<()> {
         self.cluster.start_component(Component::KubeApiserver)
     }
+}
+
+/// The last lines of a log.
+pub(crate) fn end(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(END_OF_LOG)..].join("\n")
 }
 
 /// The token in a kubeconfig.
