@@ -17,9 +17,6 @@ pub const NAMESPACE: &str = "machine-config-bootstrap";
 /// The Secret with the join tokens, in the namespace of the system: for each token its id, and what is [`Stored`] of it.
 pub const TOKENS: &str = "machine-config-join-tokens";
 
-/// What the name of a service account begins with, by what its machine has shown.
-const PREFIXES: [(Proof, &str); 2] = [(Proof::None, "pool-"), (Proof::Token, "proved-")];
-
 /// What a machine has shown before it got its config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Proof {
@@ -38,15 +35,23 @@ pub struct Joining {
     pub proof: Proof,
 }
 
+impl Proof {
+    const ALL: [Self; 2] = [Self::None, Self::Token];
+
+    /// What the name of a service account begins with whose machine has shown this.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::None => "pool-",
+            Self::Token => "proved-",
+        }
+    }
+}
+
 impl Joining {
     /// The name of the service account in [`NAMESPACE`].
     #[must_use]
     pub fn account(&self) -> String {
-        let (_, prefix) = PREFIXES
-            .iter()
-            .find(|(proof, _)| *proof == self.proof)
-            .expect("every proof has a prefix");
-        format!("{prefix}{}", self.pool)
+        format!("{}{}", self.proof.prefix(), self.pool)
     }
 
     /// Who is behind the name that the API server knows a user by, if that is one of these accounts.
@@ -56,11 +61,11 @@ impl Joining {
             .strip_prefix("system:serviceaccount:")?
             .strip_prefix(NAMESPACE)?
             .strip_prefix(':')?;
-        PREFIXES.iter().find_map(|(proof, prefix)| {
-            let pool = account.strip_prefix(prefix).filter(|pool| !pool.is_empty())?;
+        Proof::ALL.into_iter().find_map(|proof| {
+            let pool = account.strip_prefix(proof.prefix());
             Some(Self {
-                pool: pool.to_owned(),
-                proof: *proof,
+                pool: pool.filter(|pool| !pool.is_empty())?.to_owned(),
+                proof,
             })
         })
     }
@@ -72,7 +77,7 @@ mod tests {
 
     #[test]
     fn the_user_says_the_pool_and_the_proof() {
-        for proof in [Proof::None, Proof::Token] {
+        for proof in Proof::ALL {
             for pool in ["worker", "gpu.large", "pool-a", "proved-b"] {
                 let joining = Joining {
                     pool: pool.to_owned(),

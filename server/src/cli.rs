@@ -29,10 +29,6 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one of it in the life of a process"
-)]
 pub enum Command {
     /// Serve the pools of a cluster
     ///

@@ -63,12 +63,12 @@ pub fn run(start: &Start, serving: &Serving) -> anyhow::Result<()> {
         let (sightings, told) = mpsc::channel(SIGHTINGS);
         let entrance = entrance(start, &way, &metrics, sightings);
         let app = Arc::new(App::behind(entrance, metrics));
-        let mut parts = begin(start, &way, &app, pair, told);
+        let mut aside = begin(start, &way, &app, pair, told);
         ports.log(&app);
         tokio::select! {
             served = process::serve(ports, acceptor, &app, limits) => served,
             // None of them ends by itself but by a panic.
-            Some(_) = parts.join_next() => anyhow::bail!("a part of the server has ended; the log says why; start the server anew"),
+            Some(_) = aside.join_next() => anyhow::bail!("a part of the server has ended; the log says why; start the server anew"),
         }
     })?;
     // Nothing that is left is worth waiting for.
@@ -94,16 +94,15 @@ fn entrance(
         tokens: Arc::new(Tokens::new(Box::new(ledger))),
         pace: Pace::per_minute(start.requests_per_address()),
     };
-    let credentials = match &start.bootstrap_token {
-        Some(directory) => Credentials::from_file(directory.join("token"), metrics.credentials()),
-        None => {
-            let mint = mint::ServiceAccounts::new(
-                way.client.clone(),
-                start.bootstrap_service_account.clone(),
-                start.credential_lifetime,
-            );
-            Credentials::minted(Box::new(mint), start.credential_lifetime, metrics.credentials())
-        }
+    let credentials = if let Some(directory) = &start.bootstrap_token {
+        Credentials::from_file(directory.join("token"), metrics.credentials())
+    } else {
+        let mint = mint::ServiceAccounts::new(
+            way.client.clone(),
+            start.bootstrap_service_account.clone(),
+            start.credential_lifetime,
+        );
+        Credentials::minted(Box::new(mint), start.credential_lifetime, metrics.credentials())
     };
     Entrance {
         gate,

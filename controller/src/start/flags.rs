@@ -55,7 +55,7 @@ pub(crate) struct Args {
     /// Seconds between two looks at the lease
     #[arg(long, value_name = "SECONDS", default_value = "26", value_parser = seconds)]
     leader_elect_retry_period: Duration,
-    /// Where new machines find the server of their configs, such as https://api-int.example.com:22623
+    /// Where new machines find the server of their configs, as a URL with host and port
     ///
     /// With it the controller makes the server's certificates, a pointer for each pool, and the accounts that machines join with.
     #[arg(long, value_name = "URL", env = "IGNITION_URL", value_parser = ignition_url)]

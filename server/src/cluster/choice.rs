@@ -27,13 +27,11 @@ pub fn choose(pool: &MachineConfigPool, strategy: Strategy) -> &str {
         };
     };
     let settled = status.configuration.name.as_str();
-    match strategy {
-        Strategy::Reference if status.updated_machine_count > 0 => target,
-        Strategy::Reference => settled,
-        Strategy::Majority if settled.is_empty() => target,
-        Strategy::Majority if status.updated_machine_count * 2 > status.machine_count => target,
-        Strategy::Majority => settled,
-    }
+    let has_proved = match strategy {
+        Strategy::Reference => status.updated_machine_count > 0,
+        Strategy::Majority => settled.is_empty() || status.updated_machine_count * 2 > status.machine_count,
+    };
+    if has_proved { target } else { settled }
 }
 
 #[cfg(test)]

@@ -302,8 +302,7 @@ fn placeholder() -> String {
         .secure_random
         .fill(&mut bytes)
         .expect("the kernel gives random bytes");
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("token-{digits}")
+    format!("token-{:032x}", u128::from_ne_bytes(bytes))
 }
 
 fn no_config(pool: &str, message: &str) -> Finding {
