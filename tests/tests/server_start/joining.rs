@@ -222,7 +222,7 @@ fn what_meets_not_every_clause_is_left_with_a_word(world: &mut World) -> Result<
             );
             continue;
         }
-        wait_on(&format!("a word about {}", asked.name), DEADLINE, || {
+        wait_on(format!("a word about {}", asked.name), DEADLINE, || {
             let events = world
                 .api()
                 .get("/apis/events.k8s.io/v1/namespaces/machine-config/events")?;

@@ -127,7 +127,7 @@ fn a_pool_serves_what_most_of_its_nodes_have(world: &mut World) -> Result<()> {
             &status("rendered-worker-a", 3, updated),
         )?;
         let expected = if updated == 1 { "a" } else { "b" };
-        wait_on(&format!("config {expected}"), DEADLINE, || {
+        wait_on(format!("config {expected}"), DEADLINE, || {
             Ok((served(world)? == expected).then_some(()))
         })?;
         seen.push(served(world)?);
