@@ -43,7 +43,7 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
         arguments: Vec<OsString>,
     },
-    /// Write the generated files: CRD manifests and the list of error codes
+    /// Write the generated files: CRD manifests, base configs and the list of error codes
     Generate {
         /// Only say whether they are up to date
         #[arg(long)]
