@@ -15,6 +15,7 @@ use kube::Resource;
 use kube::api::Api;
 use kube::runtime::watcher::{Event, watcher};
 use kube::runtime::{WatchStreamExt as _, watcher::Config};
+use machineconfig::join::approval::Request;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing::warn;
@@ -43,6 +44,8 @@ pub(crate) struct Caches {
     pub(crate) reports: Cache<MachineConfigNode>,
     pub(crate) controller_configs: Cache<ControllerConfig>,
     pub(crate) settings: Cache<MachineConfiguration>,
+    /// Requests for certificates, where machines join; empty elsewhere.
+    pub(crate) requests: Cache<Request>,
     roster: Mutex<Roster>,
 }
 

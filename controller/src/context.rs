@@ -9,6 +9,7 @@ use machineconfig::Finding;
 
 use crate::caches::{Caches, Stored};
 use crate::events::Events;
+use crate::joining;
 use crate::queue::Queue;
 use crate::serve::Health;
 
@@ -29,6 +30,8 @@ pub(crate) struct Options {
     pub(crate) node: Option<String>,
     /// The release that a ControllerConfig is stamped with that has to be made.
     pub(crate) release: Option<String>,
+    /// How machines join; none where they do not.
+    pub(crate) joining: Option<joining::Options>,
 }
 
 /// Everything.
@@ -64,6 +67,10 @@ pub(crate) struct Queues {
     pub(crate) reports: Queue,
     /// Objects of which there is one.
     pub(crate) singletons: Queue,
+    /// Pools whose machines join, and certificates.
+    pub(crate) joining: Queue,
+    /// Requests for certificates.
+    pub(crate) requests: Queue,
 }
 
 /// What sub-controllers tell each other.
@@ -93,6 +100,8 @@ impl Default for Queues {
             drain: Queue::new("drain", Duration::ZERO),
             reports: Queue::new("reports", Duration::ZERO),
             singletons: Queue::new("singletons", Duration::ZERO),
+            joining: Queue::new("joining", Duration::ZERO),
+            requests: Queue::new("requests", Duration::ZERO),
         }
     }
 }

@@ -23,15 +23,18 @@ pub(crate) enum Teller {
     Render,
     /// Who rolls out, drains and reports.
     Node,
+    /// Who looks after machines that join.
+    Join,
 }
 
 impl Teller {
-    const ALL: [Self; 2] = [Self::Render, Self::Node];
+    const ALL: [Self; 3] = [Self::Render, Self::Node, Self::Join];
 
     fn name(self) -> &'static str {
         match self {
             Teller::Render => "machineconfigcontroller-rendercontroller",
             Teller::Node => "machineconfigcontroller-nodecontroller",
+            Teller::Join => "machineconfigcontroller-joincontroller",
         }
     }
 }

@@ -71,6 +71,7 @@ pub(crate) fn context(
         keep: 2,
         node: None,
         release: None,
+        joining: None,
     };
     (
         Arc::new(Context::new(client, events, Arc::new(Health::default()), options)),

@@ -13,6 +13,7 @@ mod drain;
 mod events;
 #[cfg(test)]
 mod fake;
+mod joining;
 mod leader;
 mod log;
 mod metrics;

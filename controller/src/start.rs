@@ -90,6 +90,7 @@ impl Args {
             keep: self.rendered_configs_to_keep,
             node: self.node_name.clone(),
             release: common.payload_version,
+            joining: self.joining(),
         };
         let context = Arc::new(Context::new(client, events, Arc::clone(&health), options));
         let end = lead(&context, &mut elector, &mut asked).await;

@@ -4,6 +4,7 @@ pub mod drain;
 pub mod drift;
 pub mod finding;
 pub mod history;
+pub mod join;
 pub mod layout;
 pub mod name;
 pub mod objects;

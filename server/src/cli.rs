@@ -1,12 +1,19 @@
 //! The command line: the reference's flags (`MCO server 1.1`) and a few of ours.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use ipnet::IpNet;
 
+use crate::cluster::choice::Strategy;
 use crate::files::RegistryCa;
+use crate::gate::{Mode, Modes};
+use crate::route::is_object_name;
+use crate::snapshot::Unknown;
 
 /// Hands Ignition configs to new machines.
 #[derive(Debug, Parser)]
@@ -23,12 +30,141 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Serve the pools of a cluster
+    ///
+    /// Machines get the rendered config of their pool, and in it a credential of their own for asking for the kubelet's certificate.
+    Start(Start),
     /// Serve what a directory holds
     ///
     /// The directory is the one that `machine-config-controller bootstrap` writes.
     Bootstrap(Bootstrap),
     /// Print the version
     Version,
+}
+
+/// `start`
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Where new machines reach the API server: https://HOST:PORT
+    #[arg(long, value_name = "URL", value_parser = api_server)]
+    pub apiserver_url: String,
+    /// Kubeconfig of the server itself; that of its pod unless given
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the join tokens and of the ConfigMap kubeconfig-data
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "NAMESPACE",
+        default_value = "machine-config"
+    )]
+    pub namespace: String,
+    /// Which config new machines get while a pool rolls out another one
+    #[arg(long, value_name = "WAY", value_enum, default_value_t)]
+    pub serve: Strategy,
+    /// Status for a pool that is not there: 500 makes machines wait for it, 404 makes them give up
+    #[arg(long, value_name = "STATUS", value_enum, default_value = "500")]
+    pub unknown_pool: UnknownPool,
+    /// Seconds that the credential of a new machine is good for
+    #[arg(long, value_name = "SECONDS", default_value = "900", value_parser = lifetime)]
+    pub credential_lifetime: Duration,
+    /// Hand out tokens of this service account, instead of one of each pool's own
+    #[arg(long, value_name = "NAMESPACE/NAME", conflicts_with = "bootstrap_token")]
+    pub bootstrap_service_account: Option<AccountName>,
+    /// Hand out the token in this directory, the same to every machine, as the reference does
+    #[arg(long, value_name = "DIR")]
+    pub bootstrap_token: Option<PathBuf>,
+    /// Rule: the address belongs to a network that is let in
+    #[arg(long, value_name = "MODE", value_enum, default_value = "audit")]
+    pub networks: Mode,
+    /// Networks that are let in, such as 10.0.0.0/16; all, unless given
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub allow_networks: Vec<IpNet>,
+    /// Networks that are not: those of pods
+    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+    pub deny_networks: Vec<IpNet>,
+    /// Rule: the address is that of no node that has joined already
+    #[arg(long, value_name = "MODE", value_enum, default_value = "audit")]
+    pub joined_nodes: Mode,
+    /// Rule: the request has a join token for the pool
+    #[arg(long, value_name = "MODE", value_enum, default_value = "audit")]
+    pub join_token: Mode,
+    /// Rule: the connection has a client certificate; not asked without --client-ca
+    #[arg(long, value_name = "MODE", value_enum, default_value = "audit")]
+    pub client_certificate: Mode,
+    /// CA of client certificates, in PEM
+    #[arg(long, value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+    /// Requests for configs that an address may make in a minute; 0 for any number
+    #[arg(long, value_name = "N", default_value_t = 1200)]
+    pub requests_per_address: u32,
+}
+
+/// `--unknown-pool`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UnknownPool {
+    /// Machines come again until the pool is there; the reference's way
+    #[value(name = "500")]
+    Wait,
+    /// Machines give up
+    #[value(name = "404")]
+    GiveUp,
+}
+
+/// A service account: `NAMESPACE/NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountName {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Start {
+    /// The modes of the rules. A rule that cannot be met by anybody, since there is no CA for it, is off unless it is enforced.
+    #[must_use]
+    pub fn modes(&self) -> Modes {
+        let is_dead = self.client_ca.is_none() && self.client_certificate == Mode::Audit;
+        Modes {
+            networks: self.networks,
+            joined_nodes: self.joined_nodes,
+            join_token: self.join_token,
+            client_certificate: if is_dead {
+                Mode::Off
+            } else {
+                self.client_certificate
+            },
+        }
+    }
+
+    /// How often an address may come in a minute; none for as often as it likes.
+    #[must_use]
+    pub fn requests_per_address(&self) -> Option<NonZeroU32> {
+        NonZeroU32::new(self.requests_per_address)
+    }
+}
+
+impl From<UnknownPool> for Unknown {
+    fn from(flag: UnknownPool) -> Self {
+        match flag {
+            UnknownPool::Wait => Self::Wait,
+            UnknownPool::GiveUp => Self::GiveUp,
+        }
+    }
+}
+
+impl FromStr for AccountName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((namespace, name)) if is_object_name(namespace) && is_object_name(name) => Ok(Self {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            }),
+            Some(_) | None => Err("expected NAMESPACE/NAME of a service account".to_owned()),
+        }
+    }
 }
 
 /// `bootstrap`
@@ -210,6 +346,31 @@ fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
         .map_err(|_| "expected ip:port, such as 127.0.0.1:8798".to_owned())
 }
 
+fn api_server(text: &str) -> Result<String, String> {
+    let uri: Option<http::Uri> = text.parse().ok();
+    let is_sound = uri.is_some_and(|uri| {
+        uri.scheme_str() == Some("https")
+            && uri.host().is_some()
+            && uri.path() == "/"
+            && uri.query().is_none()
+    });
+    let url = text.trim_end_matches('/').to_owned();
+    is_sound
+        .then_some(url)
+        .ok_or_else(|| "expected https://HOST:PORT".to_owned())
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    /// The API server makes no token that lives shorter.
+    const SHORTEST: u64 = 600;
+    /// A day: more is not for a machine that joins now.
+    const LONGEST: u64 = 86_400;
+    match text.parse() {
+        Ok(seconds) if (SHORTEST..=LONGEST).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("expected seconds, from {SHORTEST} to {LONGEST}")),
+    }
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     /// A day: more is no timeout.
     const LONGEST: f64 = 86_400.0;
@@ -240,7 +401,7 @@ mod tests {
         let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
         match cli.command {
             Command::Bootstrap(bootstrap) => Ok((bootstrap, cli.serving)),
-            Command::Version => Err("version".to_owned()),
+            Command::Start(_) | Command::Version => Err("another command".to_owned()),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::bootstrap::METRICS_CONNECTIONS;
+use crate::process::METRICS_CONNECTIONS;
 
 /// Files that are not connections of machines: standard streams, listeners, the runtime's own, one connection per listener that
 /// waits for a slot, and the files and directories that are read. Some twenty; the rest is for what libraries may open.

@@ -347,7 +347,7 @@ impl Loader {
             served: self.layout.served,
             pools,
             problems,
-            draining: false,
+            ..Snapshot::default()
         }
     }
 }

@@ -5,13 +5,19 @@
 
 pub mod accept;
 pub mod assemble;
+mod bodies;
 pub mod bootstrap;
 pub mod cli;
+pub mod cluster;
+pub mod credentials;
+pub mod entrance;
 mod file_limit;
 pub mod files;
+pub mod gate;
 pub mod listener;
 mod log;
 pub mod metrics;
+mod process;
 pub mod reload;
 pub mod route;
 pub mod service;

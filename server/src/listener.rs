@@ -69,6 +69,15 @@ pub struct Limits {
     pub shutdown_timeout: Duration,
 }
 
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Its address, one of IPv4 as such.
+    pub address: SocketAddr,
+    /// Whether it has shown a client certificate that the listener's CA has issued.
+    pub has_certificate: bool,
+}
+
 /// What the listeners of one server share.
 #[derive(Debug, Clone)]
 pub struct Shared {
@@ -127,10 +136,10 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 /// Accepts connections until told to stop, then lets running answers end, for a bounded time.
 ///
-/// `service` is called once per connection with the peer's address.
+/// `service` is called once per connection, after its handshake.
 pub async fn serve<M, S, B>(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Shared, service: M)
 where
-    M: Fn(SocketAddr) -> S,
+    M: Fn(Peer) -> S + Clone + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
@@ -148,9 +157,9 @@ where
             accepted = next(&listener, &shared, &mut waiting) => accepted,
         };
         connections.spawn(connection(
-            stream,
+            (stream, peer),
             tls.clone(),
-            service(peer),
+            service.clone(),
             shared.clone(),
             graceful.watcher(),
             slot,
@@ -210,14 +219,15 @@ async fn accept(listener: &TcpListener, shared: &Shared) -> (TcpStream, SocketAd
 }
 
 /// One connection from its first byte to its last.
-async fn connection<S, B>(
-    stream: TcpStream,
+async fn connection<M, S, B>(
+    (stream, address): (TcpStream, SocketAddr),
     tls: Option<TlsAcceptor>,
-    service: S,
+    service: M,
     shared: Shared,
     watcher: Watcher,
     _slot: Slot,
 ) where
+    M: Fn(Peer) -> S + Send,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send,
     B: Body + Send + 'static,
@@ -228,8 +238,12 @@ async fn connection<S, B>(
     // Answers are written whole; waiting to fill a segment would only delay their end.
     let _ = stream.set_nodelay(true);
     let stream = StallGuard::new(stream, shared.limits.idle_timeout);
+    let peer = |has_certificate| Peer {
+        address,
+        has_certificate,
+    };
     let Some(acceptor) = tls else {
-        return Box::pin(http(stream, service, &shared, watcher)).await;
+        return Box::pin(http(stream, service(peer(false)), &shared, watcher)).await;
     };
     // In boxes, so that a connection's task does not have the size of both for as long as it lives.
     let accepted = Box::pin(timeout(shared.limits.header_timeout, acceptor.accept(stream))).await;
@@ -238,6 +252,9 @@ async fn connection<S, B>(
             // We have nothing to say after the handshake, and a client that waits for its end to be acknowledged
             // before it sends its request would wait for the kernel's delayed acknowledgement, 40 ms.
             let _ = stream.get_ref().0.get_ref().set_quickack(true);
+            // What it shows has been verified in the handshake, or there would be no connection.
+            let shown = stream.get_ref().1.peer_certificates();
+            let service = service(peer(shown.is_some_and(|chain| !chain.is_empty())));
             Box::pin(http(
                 Paced::new(stream, shared.clone()),
                 service,

@@ -10,6 +10,7 @@ fn main() -> ExitCode {
     let Cli { command, serving } = Cli::parse();
     let result = match command {
         Command::Bootstrap(bootstrap) => server::bootstrap::run(bootstrap, &serving),
+        Command::Start(start) => server::cluster::run(&start, &serving),
         Command::Version => writeln!(
             io::stdout(),
             "MachineConfigServer {}-{}",

@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::gate::Objection;
 use crate::route::About;
 use crate::snapshot::Snapshot;
 
@@ -38,6 +39,19 @@ pub struct Metrics {
     reloaded_at: Family<WhatLabels, Gauge<f64, AtomicU64>>,
     log_dropped: Gauge,
     log: OnceLock<ErrorCounter>,
+    sizes: Family<BodyLabels, Gauge>,
+    built_at: Family<PoolLabels, Gauge<f64, AtomicU64>>,
+    certificate_end: Gauge<f64, AtomicU64>,
+    objections: Family<ObjectionLabels, Counter>,
+    credentials: CredentialMetrics,
+}
+
+/// Metrics of what machines ask for their certificates with.
+#[derive(Debug, Clone)]
+pub struct CredentialMetrics {
+    minted: Family<ResultLabels, Counter>,
+    failures: Counter,
+    wait: Histogram,
 }
 
 /// Metrics of the listeners.
@@ -100,6 +114,28 @@ struct ConfigLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PoolLabels {
+    pool: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BodyLabels {
+    pool: Arc<str>,
+    version: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ObjectionLabels {
+    rule: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WhatLabels {
     what: &'static str,
 }
@@ -134,6 +170,11 @@ impl Metrics {
             reloaded_at: Family::default(),
             log_dropped: Gauge::default(),
             log: OnceLock::new(),
+            sizes: Family::default(),
+            built_at: Family::default(),
+            certificate_end: Gauge::default(),
+            objections: Family::default(),
+            credentials: CredentialMetrics::default(),
         };
         metrics.registered()
     }
@@ -169,7 +210,47 @@ impl Metrics {
         );
         let help = "Connections that did not come to their regular end";
         registry.register("connection_failures", help, connections.failures.clone());
+        self.registered_of_cluster()
+    }
+
+    fn registered_of_cluster(mut self) -> Self {
+        let registry = &mut self.registry;
+        let help = "Size of what is served for a pool in an Ignition version";
+        registry.register_with_unit("config_size", help, Unit::Bytes, self.sizes.clone());
+        let help = "When what is served for a pool was made";
+        registry.register_with_unit("config_built_time", help, Unit::Seconds, self.built_at.clone());
+        let help = "When the serving certificate ends";
+        registry.register_with_unit(
+            "certificate_end_time",
+            help,
+            Unit::Seconds,
+            self.certificate_end.clone(),
+        );
+        let help = "Requests for configs that a rule did not like; audited ones were answered all the same";
+        registry.register("objections", help, self.objections.clone());
+        let credentials = &self.credentials;
+        let help = "Credentials for new machines that were asked of the API server";
+        registry.register("credentials", help, credentials.minted.clone());
+        let help = "Requests that got no config because there was no credential for it";
+        registry.register("credential_failures", help, credentials.failures.clone());
+        let help = "How long a request waited for its credential";
+        registry.register_with_unit("credential_wait", help, Unit::Seconds, credentials.wait.clone());
         self
+    }
+
+    /// Those of credentials.
+    #[must_use]
+    pub fn credentials(&self) -> CredentialMetrics {
+        self.credentials.clone()
+    }
+
+    /// Counts a rule that was not met.
+    pub fn objected(&self, objection: Objection) {
+        let labels = ObjectionLabels {
+            rule: objection.rule.as_str(),
+            result: if objection.enforced { "refused" } else { "audited" },
+        };
+        self.objections.get_or_create(&labels).inc();
     }
 
     /// Those of the listeners.
@@ -196,7 +277,25 @@ impl Metrics {
     /// Takes note of what is served from now on.
     pub fn published(&self, snapshot: &Snapshot) {
         self.configs.clear();
+        self.sizes.clear();
+        self.built_at.clear();
+        if let Some(end) = snapshot.certificate_end {
+            self.certificate_end.set(end.as_duration().as_secs_f64());
+        }
         for pool in snapshot.ready_pools() {
+            for (version, body) in pool.bodies() {
+                let labels = BodyLabels {
+                    pool: pool.name.clone(),
+                    version: version.as_str(),
+                };
+                let size = i64::try_from(body.len()).unwrap_or(i64::MAX);
+                self.sizes.get_or_create(&labels).set(size);
+            }
+            let labels = PoolLabels {
+                pool: pool.name.clone(),
+            };
+            let built_at = pool.built_at.as_duration().as_secs_f64();
+            self.built_at.get_or_create(&labels).set(built_at);
             let labels = ConfigLabels {
                 pool: pool.name.clone(),
                 config: pool.rendered.clone(),
@@ -241,6 +340,34 @@ impl Metrics {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a string does not fail");
         text
+    }
+}
+
+// === impl CredentialMetrics ===
+
+impl Default for CredentialMetrics {
+    fn default() -> Self {
+        Self {
+            minted: Family::default(),
+            failures: Counter::default(),
+            wait: Histogram::new(LATENCY_BUCKETS),
+        }
+    }
+}
+
+impl CredentialMetrics {
+    /// Counts one that was asked of the API server.
+    pub fn minted(&self, success: bool) {
+        let result = if success { "success" } else { "failure" };
+        self.minted.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    /// Counts a request that was to get one, and how long it waited.
+    pub fn handed_out(&self, success: bool, wait: Duration) {
+        if !success {
+            self.failures.inc();
+        }
+        self.wait.observe(wait.as_secs_f64());
     }
 }
 

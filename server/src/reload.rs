@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use machineconfig::{Code, Finding};
 
 use crate::files::Loader;
@@ -61,6 +62,31 @@ impl PairFiles {
     #[must_use]
     pub fn pair(&self) -> Arc<ServingPair> {
         self.pair.clone()
+    }
+
+    /// What is wrong with the files as they are now; the pair before is served.
+    #[must_use]
+    pub(crate) fn problem(&self) -> Option<&Finding> {
+        self.problem.as_ref()
+    }
+
+    /// When the certificate ends, if that can be told.
+    #[must_use]
+    pub(crate) fn end(&self) -> Option<Timestamp> {
+        self.pair.end()
+    }
+
+    /// Looks at the files. Whether there is something new to say; it has been counted and logged.
+    pub(crate) fn look(&mut self, app: &App) -> bool {
+        if !self.refresh() {
+            return false;
+        }
+        app.metrics()
+            .reloaded(Reload::Certificate, self.problem.is_none());
+        if self.problem.is_none() {
+            tracing::info!("Certificate reloaded");
+        }
+        true
     }
 
     /// Takes over a changed pair, or keeps the old one and says why. Whether there is something new to say.
@@ -151,7 +177,7 @@ fn report_panic(app: &App, panicked: bool) {
 
 /// One look at all files.
 fn look(app: &App, loader: &mut Loader, pair: &mut PairFiles) {
-    let (files_changed, pair_changed) = (loader.refresh(), pair.refresh());
+    let (files_changed, pair_changed) = (loader.refresh(), pair.look(app));
     if !files_changed && !pair_changed {
         return;
     }
@@ -165,14 +191,8 @@ fn look(app: &App, loader: &mut Loader, pair: &mut PairFiles) {
         app.metrics().reloaded(Reload::Files, !failed);
         tracing::info!(problems = snapshot.problems.len(), "Files reloaded");
     }
-    if pair_changed {
-        app.metrics()
-            .reloaded(Reload::Certificate, pair.problem.is_none());
-        if pair.problem.is_none() {
-            tracing::info!("Certificate reloaded");
-        }
-    }
     snapshot.problems.extend(pair.problem.clone());
+    snapshot.certificate_end = pair.end();
     log_new_problems(&snapshot.problems, &before.problems);
     app.publish(snapshot);
 }

@@ -35,6 +35,8 @@ pub struct About {
     pub handler: Handler,
     /// The pool, when it is one that is served.
     pub pool: Option<Arc<Pool>>,
+    /// The name asked for, whatever it is; empty outside `/config/`. Not fit for a log.
+    pub name: String,
     /// The name asked for, when it leads to no such pool but might be the name of one.
     pub unserved: Option<String>,
     /// The Ignition version that was settled on.
@@ -134,6 +136,10 @@ fn config(snapshot: &Snapshot, path: &str, accept: Option<&str>) -> Reply {
             StatusCode::NOT_FOUND,
             "no such pool, or a pool without its MachineConfig",
         ),
+        Lookup::Awaited => refused(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "no such pool yet, or a pool without a rendered MachineConfig",
+        ),
         Lookup::Broken => refused(StatusCode::INTERNAL_SERVER_ERROR, "the pool cannot be served"),
         Lookup::NotServed => refused(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -141,6 +147,7 @@ fn config(snapshot: &Snapshot, path: &str, accept: Option<&str>) -> Reply {
         ),
     };
     reply.about.version = Some(version);
+    name.clone_into(&mut reply.about.name);
     reply.about.unserved = (reply.about.pool.is_none() && is_object_name(name)).then(|| name.to_owned());
     reply
 }
@@ -210,6 +217,20 @@ impl Reply {
         }
     }
 
+    /// The same request is not answered after all.
+    #[must_use]
+    pub fn instead(self, status: StatusCode, reason: &'static str) -> Self {
+        Self {
+            status,
+            content_type: None,
+            body: Body::default(),
+            about: About {
+                reason: Some(reason),
+                ..self.about
+            },
+        }
+    }
+
     fn refused(handler: Handler, status: StatusCode, reason: &'static str) -> Self {
         Self::empty(handler, status, Some(reason))
     }
@@ -220,6 +241,7 @@ impl About {
         Self {
             handler,
             pool: None,
+            name: String::new(),
             unserved: None,
             version: None,
             reason,

@@ -14,14 +14,17 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::{Buf, Bytes};
+use futures_util::future::{BoxFuture, Either};
 use http::header::{ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Method, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::Service;
 use hyper::{Request, Response};
 
+use crate::entrance::{Asked, Entrance};
+use crate::listener::Peer;
 use crate::metrics::{self, Metrics};
-use crate::route::{About, Handler, answer, readiness, refuse_host};
+use crate::route::{About, Handler, Reply, answer, readiness, refuse_host};
 use crate::snapshot::{self, Snapshot};
 
 /// What is served now, and the metrics of serving it.
@@ -29,6 +32,8 @@ use crate::snapshot::{self, Snapshot};
 pub struct App {
     snapshot: ArcSwap<Snapshot>,
     metrics: Metrics,
+    /// Of a cluster.
+    entrance: Option<Entrance>,
     /// Set once; whatever is published after it is draining too.
     draining: AtomicBool,
 }
@@ -37,7 +42,7 @@ pub struct App {
 #[derive(Debug)]
 pub struct Connection {
     app: Arc<App>,
-    peer: SocketAddr,
+    peer: Peer,
 }
 
 /// Answers those who look after the server: metrics, and what there is to say of its readiness.
@@ -76,6 +81,22 @@ struct Record {
 // === impl App ===
 
 impl App {
+    /// Nothing to serve yet, and an entrance that everybody must pass who asks for a config.
+    #[must_use]
+    pub fn behind(entrance: Entrance, metrics: Metrics) -> Self {
+        Self {
+            metrics,
+            entrance: Some(entrance),
+            ..Self::default()
+        }
+    }
+
+    /// What is to be passed, in a cluster.
+    #[must_use]
+    pub fn entrance(&self) -> Option<&Entrance> {
+        self.entrance.as_ref()
+    }
+
     /// What is served now.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -109,7 +130,7 @@ impl App {
 
     /// The service of one connection.
     #[must_use]
-    pub fn connection(self: &Arc<Self>, peer: SocketAddr) -> Connection {
+    pub fn connection(self: &Arc<Self>, peer: Peer) -> Connection {
         Connection {
             app: self.clone(),
             peer,
@@ -126,43 +147,88 @@ impl App {
 impl Service<Request<Incoming>> for Connection {
     type Response = Response<Answer>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    /// Only who must pass the entrance may have to wait.
+    type Future = Either<
+        Ready<Result<Self::Response, Infallible>>,
+        BoxFuture<'static, Result<Self::Response, Infallible>>,
+    >;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let began = Instant::now();
-        let accept = request
-            .headers()
-            .get(ACCEPT)
-            .map(|value| String::from_utf8_lossy(value.as_bytes()));
-        let refused = refuse_host(request.version(), request.headers());
-        let is_refused = refused.is_some();
-        let reply = refused.unwrap_or_else(|| {
-            answer(
-                &self.app.snapshot.load(),
-                request.method(),
-                request.uri().path(),
-                accept.as_deref(),
-            )
-        });
         let method = match *request.method() {
             Method::GET => "GET",
             Method::HEAD => "HEAD",
             _ => "other",
         };
-        let record = Record {
-            app: self.app.clone(),
+        let (app, peer) = (self.app.clone(), self.peer);
+        let finish = move |reply: Reply| {
+            Finish {
+                app,
+                peer,
+                method,
+                began,
+            }
+            .response(reply)
+        };
+        if let Some(refused) = refuse_host(request.version(), request.headers()) {
+            let mut response = finish(refused);
+            end_connection(&mut response);
+            return Either::Left(ready(Ok(response)));
+        }
+        let accept = request
+            .headers()
+            .get(ACCEPT)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let reply = answer(
+            &self.app.snapshot.load(),
+            request.method(),
+            request.uri().path(),
+            accept.as_deref(),
+        );
+        // A request whose version is settled is one for a config, whether there is one or not.
+        if self.app.entrance.is_none() || reply.about.version.is_none() {
+            return Either::Left(ready(Ok(finish(reply))));
+        }
+        let asked = Asked {
             peer: self.peer,
-            method,
+            is_head: *request.method() == Method::HEAD,
+            headers: request.into_parts().0.headers,
+        };
+        let app = self.app.clone();
+        Either::Right(Box::pin(async move {
+            let reply = match &app.entrance {
+                Some(entrance) => entrance.pass(reply, &asked, &app.metrics).await,
+                None => reply,
+            };
+            Ok(finish(reply))
+        }))
+    }
+}
+
+/// What is known of a request before its answer.
+struct Finish {
+    app: Arc<App>,
+    peer: Peer,
+    method: &'static str,
+    began: Instant,
+}
+
+impl Finish {
+    fn response(self, reply: Reply) -> Response<Answer> {
+        let record = Record {
+            app: self.app,
+            peer: self.peer.address,
+            method: self.method,
             status: reply.status,
             about: reply.about,
-            began,
-            length: if method == "HEAD" { 0 } else { reply.body.len() },
+            began: self.began,
+            length: if self.method == "HEAD" {
+                0
+            } else {
+                reply.body.len()
+            },
         };
-        let mut response = respond(reply.status, reply.content_type, reply.body, record);
-        if is_refused {
-            end_connection(&mut response);
-        }
-        ready(Ok(response))
+        respond(reply.status, reply.content_type, reply.body, record)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ignition::Version;
+use jiff::Timestamp;
 use machineconfig::Finding;
 
 pub use body::Body;
@@ -23,6 +24,17 @@ pub enum Served {
     ControlPlane,
     /// Every pool there is.
     All,
+    /// Every pool of a cluster. What is said of a pool that is not there, or that has no rendered MachineConfig yet:
+    Cluster(Unknown),
+}
+
+/// What a machine is told whose pool cannot be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unknown {
+    /// To come again: the pool may yet be made. The reference's way.
+    Wait,
+    /// To give up.
+    GiveUp,
 }
 
 /// Everything that is served, and what is wrong with the rest.
@@ -36,6 +48,10 @@ pub struct Snapshot {
     pub problems: Vec<Finding>,
     /// The server is about to end.
     pub draining: bool,
+    /// What of the cluster is not known yet.
+    pub awaited: Vec<&'static str>,
+    /// When the serving certificate ends, if that can be told.
+    pub certificate_end: Option<Timestamp>,
 }
 
 /// What there is of one pool.
@@ -56,6 +72,8 @@ pub struct Pool {
     pub name: Arc<str>,
     /// Name of the rendered MachineConfig that is served.
     pub rendered: String,
+    /// When the bodies were made.
+    pub built_at: Timestamp,
     /// One body per version, in the order of [`Version::ALL`]; none where the version cannot say what the config says.
     bodies: [Option<Body>; Version::ALL.len()],
 }
@@ -67,6 +85,8 @@ pub enum Lookup<'a> {
     Ready(&'a Arc<Pool>),
     /// No such pool, or a pool without its MachineConfig.
     Missing,
+    /// The same, and machines are to come again.
+    Awaited,
     /// The pool is there and cannot be served for now.
     Broken,
     /// A pool that this server is not to serve.
@@ -79,7 +99,7 @@ impl Served {
     pub fn includes(self, pool: &str) -> bool {
         match self {
             Self::ControlPlane => CONTROL_PLANE.contains(&pool),
-            Self::All => true,
+            Self::All | Self::Cluster(_) => true,
         }
     }
 }
@@ -96,8 +116,24 @@ impl Pool {
         Self {
             name: name.into(),
             rendered,
+            built_at: Timestamp::now(),
             bodies,
         }
+    }
+
+    /// The same pool, with a slot in each body where `placeholder` stands. None unless it stands once in each.
+    #[must_use]
+    pub fn with_slot(mut self, placeholder: &str) -> Option<Self> {
+        for body in self.bodies.iter_mut().flatten() {
+            *body = std::mem::take(body).with_slot(placeholder)?;
+        }
+        Some(self)
+    }
+
+    /// The bodies there are, with their versions.
+    pub fn bodies(&self) -> impl Iterator<Item = (Version, &Body)> {
+        let each = Version::ALL.into_iter().zip(&self.bodies);
+        each.filter_map(|(version, body)| Some((version, body.as_ref()?)))
     }
 
     /// The body for a version, unless that version cannot say what the config says.
@@ -116,7 +152,10 @@ impl Snapshot {
             _ if !self.served.includes(name) => Lookup::NotServed,
             Some(Slot::Ready(pool)) => Lookup::Ready(pool),
             Some(Slot::Broken) => Lookup::Broken,
-            Some(Slot::Missing) | None => Lookup::Missing,
+            Some(Slot::Missing) | None => match self.served {
+                Served::Cluster(Unknown::Wait) => Lookup::Awaited,
+                Served::Cluster(Unknown::GiveUp) | Served::ControlPlane | Served::All => Lookup::Missing,
+            },
         }
     }
 
@@ -131,7 +170,14 @@ impl Snapshot {
     /// Whether a machine that comes now can be served, given that its pool is a good one.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        !self.draining && self.ready_pools().next().is_some()
+        !self.draining
+            && self.awaited.is_empty()
+            && !self.is_certificate_over()
+            && self.ready_pools().next().is_some()
+    }
+
+    fn is_certificate_over(&self) -> bool {
+        self.certificate_end.is_some_and(|end| end <= Timestamp::now())
     }
 
     /// What `/readyz` says on the port of the metrics: one line per pool, one per problem, and the verdict.
@@ -149,10 +195,17 @@ impl Snapshot {
         for problem in &self.problems {
             let _ = writeln!(text, "[!] {problem}");
         }
+        for awaited in &self.awaited {
+            let _ = writeln!(text, "[-] {awaited}: not known yet");
+        }
+        if let Some(end) = self.certificate_end.filter(|_| self.is_certificate_over()) {
+            let _ = writeln!(text, "[-] serving certificate: its time was over at {end}");
+        }
         text.push_str(match (self.draining, self.is_ready()) {
             (true, _) => "not ready: the server is shutting down\n",
             (false, true) => "ready\n",
-            (false, false) => "not ready: no pool can be served\n",
+            (false, false) if self.ready_pools().next().is_none() => "not ready: no pool can be served\n",
+            (false, false) => "not ready\n",
         });
         text
     }

@@ -9,9 +9,12 @@ mod settings;
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
-use rustls::server::NoServerSessionStorage;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 pub use pair::ServingPair;
@@ -28,18 +31,27 @@ fn provider() -> CryptoProvider {
 
 /// What a listener needs to speak TLS. The pair may be exchanged later; the settings may not.
 ///
+/// With a client CA clients are asked for a certificate of it; one who shows none is let in all the same.
+///
 /// # Errors
-/// [`SettingsError::NothingToOffer`] when no cipher suite fits the lowest version.
-pub fn acceptor(settings: &Settings, pair: Arc<ServingPair>) -> Result<TlsAcceptor, SettingsError> {
-    let provider = CryptoProvider {
+/// [`SettingsError::NothingToOffer`] when no cipher suite fits the lowest version, [`SettingsError::ClientCa`].
+pub fn acceptor(
+    settings: &Settings,
+    pair: Arc<ServingPair>,
+    client_ca: Option<&[u8]>,
+) -> Result<TlsAcceptor, SettingsError> {
+    let provider = Arc::new(CryptoProvider {
         cipher_suites: settings.suites(),
         ..provider()
-    };
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+    });
+    let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(settings.versions())
-        .map_err(|_| SettingsError::NothingToOffer)?
-        .with_no_client_auth()
-        .with_cert_resolver(pair);
+        .map_err(|_| SettingsError::NothingToOffer)?;
+    let mut config = match client_ca {
+        Some(pem) => builder.with_client_cert_verifier(verifier(pem, provider)?),
+        None => builder.with_no_client_auth(),
+    }
+    .with_cert_resolver(pair);
     // The server chooses, so that the order in which suites are asked for means something.
     config.ignore_client_order = true;
     config.alpn_protocols = vec![ALPN.to_vec()];
@@ -47,4 +59,17 @@ pub fn acceptor(settings: &Settings, pair: Arc<ServingPair>) -> Result<TlsAccept
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// Verifies the certificates of clients that show one.
+fn verifier(pem: &[u8], provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, SettingsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate = certificate.map_err(|_| SettingsError::ClientCa)?;
+        roots.add(certificate).map_err(|_| SettingsError::ClientCa)?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|_| SettingsError::ClientCa)
 }

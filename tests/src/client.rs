@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
@@ -60,16 +60,22 @@ impl Client {
 
     /// Gets `path`, with an `Accept` header if one is given.
     pub fn get(&self, path: &str, accept: Option<&str>) -> Result<Answer> {
-        let asked = async { tokio::time::timeout(DEADLINE, self.ask(path, accept)).await };
+        let accept = accept.map(|accept| (header::ACCEPT.as_str(), accept));
+        self.send(&Method::GET, path, accept.as_slice())
+    }
+
+    /// Sends a request with these headers.
+    pub fn send(&self, method: &Method, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
+        let asked = async { tokio::time::timeout(DEADLINE, self.ask(method, path, headers)).await };
         let answer = self
             .runtime
             .block_on(asked)
             .context("no answer in time")
             .flatten();
-        answer.with_context(|| format!("GET https://localhost:{}{path}", self.port))
+        answer.with_context(|| format!("{method} https://localhost:{}{path}", self.port))
     }
 
-    async fn ask(&self, path: &str, accept: Option<&str>) -> Result<Answer> {
+    async fn ask(&self, method: &Method, path: &str, headers: &[(&str, &str)]) -> Result<Answer> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
         let stream = self
             .connector
@@ -77,9 +83,12 @@ impl Client {
             .await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let mut request = Request::get(path).header(header::HOST, format!("localhost:{}", self.port));
-        if let Some(accept) = accept {
-            request = request.header(header::ACCEPT, accept);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, format!("localhost:{}", self.port));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let (head, body) = sender
             .send_request(request.body(Empty::<Bytes>::new())?)

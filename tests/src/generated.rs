@@ -1,4 +1,6 @@
-//! The files of the repository that are made from code: CRD manifests and the list of error codes.
+//! The files of the repository that are made from others: CRD manifests, base configs and the list of error codes.
+
+mod base_configs;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,7 +35,7 @@ const RANGES: [(u16, &str); 12] = [
 
 /// Writes every generated file, and removes those that are generated no longer.
 pub fn write() -> Result<()> {
-    let files = files();
+    let files = files()?;
     for stale in stale_files(&files)? {
         fs::remove_file(repository().join(&stale)).with_context(|| format!("could not remove {stale}"))?;
         println!("removed {stale}");
@@ -52,7 +54,7 @@ pub fn write() -> Result<()> {
 
 /// Fails with the name of every file that [`write()`] would touch.
 pub fn check() -> Result<()> {
-    let files = files();
+    let files = files()?;
     let mut stale = stale_files(&files)?;
     let differs = |(name, text): &(&String, &String)| {
         !fs::read_to_string(repository().join(name)).is_ok_and(|old| old == **text)
@@ -66,8 +68,8 @@ pub fn check() -> Result<()> {
 }
 
 /// Contents by path from the root of the repository.
-fn files() -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
+fn files() -> Result<BTreeMap<String, String>> {
+    let mut files = base_configs::files()?;
     let manifests = crds::manifests();
     let names = manifests.keys().map(|name| format!("  - {name}\n"));
     let list = names.collect::<String>();
@@ -79,7 +81,7 @@ fn files() -> BTreeMap<String, String> {
         files.insert(format!("{MANIFESTS}/{name}"), text);
     }
     files.insert("docs/errors.md".to_owned(), errors());
-    files
+    Ok(files)
 }
 
 /// Manifests that are there and are not among `files`.

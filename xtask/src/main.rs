@@ -52,7 +52,7 @@ enum Chore {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Write the generated files: CRD manifests and the list of error codes
+    /// Write the generated files: CRD manifests, base configs and the list of error codes
     Generate {
         /// Only say whether they are up to date
         #[arg(long)]

@@ -246,6 +246,8 @@ fn clusters() -> Result<()> {
         "controller",
         "--test",
         "daemon_start",
+        "--test",
+        "server_start",
         "--",
         "--ignored",
         // Each has a control plane and nodes of its own.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
+use crate::joining;
 use crate::leader::Timing;
 use crate::log::LogFormat;
 
@@ -54,6 +55,25 @@ pub(crate) struct Args {
     /// Seconds between two looks at the lease
     #[arg(long, value_name = "SECONDS", default_value = "26", value_parser = seconds)]
     leader_elect_retry_period: Duration,
+    /// Where new machines find the server of their configs, as a URL with host and port
+    ///
+    /// With it the controller makes the server's certificates, a pointer for each pool, and the accounts that machines join with.
+    #[arg(long, value_name = "URL", env = "IGNITION_URL", value_parser = ignition_url)]
+    ignition_url: Option<IgnitionUrl>,
+    /// Further names and addresses of that server, for its certificate
+    #[arg(long, value_name = "HOSTS", env = "IGNITION_HOSTS", value_delimiter = ',')]
+    ignition_hosts: Vec<String>,
+    /// Namespace of the pointers: one Secret for each pool
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        env = "USER_DATA_NAMESPACE",
+        default_value = "machine-config-user-data"
+    )]
+    user_data_namespace: String,
+    /// Approve certificates of kubelets that meet every clause: by machines with a join token, and of nodes for their own names
+    #[arg(long, env = "APPROVE_KUBELET_CERTIFICATES", num_args = 0..=1, default_value_t = false, default_missing_value = "true", require_equals = true)]
+    approve_kubelet_certificates: bool,
     /// Form of the log
     #[arg(long, value_name = "FORM", default_value = "json")]
     pub(super) log_format: LogFormat,
@@ -94,7 +114,37 @@ pub(super) struct Klog {
     vmodule: Option<String>,
 }
 
+/// Where the server is; none where the variable for it is there and empty.
+#[derive(Debug, Clone)]
+pub(super) struct IgnitionUrl(Option<String>);
+
+fn ignition_url(text: &str) -> Result<IgnitionUrl, String> {
+    if text.is_empty() {
+        return Ok(IgnitionUrl(None));
+    }
+    let url = text.trim_end_matches('/');
+    let host = url.strip_prefix("https://").unwrap_or_default();
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+    if host.is_empty() || !host.bytes().all(is_host) {
+        return Err("expected https://HOST:PORT, such as https://api-int.example.com:22623".to_owned());
+    }
+    Ok(IgnitionUrl(Some(url.to_owned())))
+}
+
 impl Args {
+    /// How machines join; none where nobody has said where.
+    pub(super) fn joining(&self) -> Option<joining::Options> {
+        let url = self.ignition_url.as_ref()?.0.clone()?;
+        let hosts = self.ignition_hosts.iter().filter(|host| !host.is_empty());
+        Some(joining::Options {
+            url,
+            hosts: hosts.cloned().collect(),
+            namespace: self.resourcelock_namespace.clone(),
+            pointers: self.user_data_namespace.clone(),
+            approve: self.approve_kubelet_certificates,
+        })
+    }
+
     /// The times of the lease, which must fit each other.
     pub(super) fn timing(&self) -> Result<Timing> {
         let timing = Timing {

@@ -19,7 +19,7 @@ use crate::caches::{Change, Stored, feed, guarded, is_same_node, plain, stored, 
 use crate::context::Context;
 use crate::queue::{self, Next};
 use crate::rollout::{Rollout, is_control_plane};
-use crate::{certificates, defaults, drain, policy, render, reports, rollout, status};
+use crate::{certificates, defaults, drain, joining, policy, render, reports, rollout, status};
 
 /// Pools that are looked at at once, by each part.
 const ONE: usize = 1;
@@ -87,6 +87,18 @@ fn watch(wiring: &Arc<Wiring>, parts: &mut JoinSet<()>) {
         let api = context.api::<DeserializeGuard<MachineConfiguration>>();
         feed(api, &context.caches.settings, open, |change| w.settings(&change)).await;
     });
+    if wiring.context.options.joining.is_some() {
+        let w = Arc::clone(wiring);
+        parts.spawn(async move {
+            let context = &w.context;
+            joining::watch(context.client.0.clone(), &context.caches.requests, |change| {
+                if w.begun() {
+                    context.queues.requests.wake(change.name, NOW);
+                }
+            })
+            .await;
+        });
+    }
 }
 
 /// Works once everything is known.
@@ -115,6 +127,7 @@ async fn work(wiring: Arc<Wiring>) {
             context, node
         )),
         queue::run(&queues.singletons, ONE, |key| singleton(context, key)),
+        joining::work(context),
     );
 }
 
@@ -172,6 +185,7 @@ impl Wiring {
         queues.singletons.wake(defaults::KEY, NOW);
         queues.singletons.wake(policy::KEY, NOW);
         queues.singletons.wake(certificates::KEY, NOW);
+        joining::begin(&self.context);
     }
 
     fn begun(&self) -> bool {
@@ -263,6 +277,9 @@ impl Wiring {
         }
         if new.is_none() {
             queues.singletons.wake(defaults::KEY, NOW);
+        }
+        if old.map(|pool| &pool.metadata.uid) != new.map(|pool| &pool.metadata.uid) {
+            joining::pool(&self.context, name);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Bytes that are served, and that share what they have in common.
 
 use bytes::{Buf, Bytes};
+use memchr::memmem::Finder;
 
 /// The shortest common end that is worth sharing.
 const MIN_SHARED: usize = 4 << 10;
@@ -10,31 +11,92 @@ const STEP: usize = 4 << 10;
 
 /// A body: a beginning of its own, and an end that may be that of another body too. The bodies of a pool differ by
 /// little more than the version at their beginning, and each of them may have megabytes.
+///
+/// There may be one slot in it, for what is another with every answer. [`Body::filled`] gives the body to send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Body {
-    head: Bytes,
-    tail: Bytes,
+    /// Read one after the other. Two of them unless a slot was filled.
+    parts: [Bytes; 4],
+    slot: Option<Slot>,
+}
+
+/// Where the slot is: within one part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Slot {
+    part: usize,
+    from: usize,
+    to: usize,
 }
 
 impl Body {
     /// A body that takes the longest end it has in common with one of `others` from that one.
     #[must_use]
     pub fn sharing<'a>(whole: Bytes, others: impl Iterator<Item = &'a Body>) -> Self {
-        let common = others.map(|other| (common_end(&whole, &other.tail), other));
+        let common = others.map(|other| (common_end(&whole, &other.parts[1]), other));
         match common.max_by_key(|(length, _)| *length) {
-            Some((length, other)) if length >= MIN_SHARED => Self {
+            Some((length, other)) if length >= MIN_SHARED => {
+                let tail = &other.parts[1];
                 // A copy, so that the whole is not kept for the sake of its beginning.
-                head: Bytes::copy_from_slice(&whole[..whole.len() - length]),
-                tail: other.tail.slice(other.tail.len() - length..),
-            },
+                let head = Bytes::copy_from_slice(&whole[..whole.len() - length]);
+                Self::of(head, tail.slice(tail.len() - length..))
+            }
             Some(_) | None => whole.into(),
         }
+    }
+
+    fn of(head: Bytes, tail: Bytes) -> Self {
+        Self {
+            parts: [head, tail, Bytes::new(), Bytes::new()],
+            slot: None,
+        }
+    }
+
+    /// Makes a slot of where `placeholder` stands. None unless that is in exactly one place, and in one piece.
+    #[must_use]
+    pub fn with_slot(mut self, placeholder: &str) -> Option<Self> {
+        let finder = Finder::new(placeholder);
+        let mut found = self.parts.iter().enumerate().flat_map(|(part, bytes)| {
+            finder.find_iter(bytes).map(move |from| Slot {
+                part,
+                from,
+                to: from + placeholder.len(),
+            })
+        });
+        let slot = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        drop(found);
+        self.slot = Some(slot);
+        Some(self)
+    }
+
+    /// Whether there is a slot to be filled.
+    #[must_use]
+    pub fn has_slot(&self) -> bool {
+        self.slot.is_some()
+    }
+
+    /// The same body with its slot filled; unchanged when there is none.
+    #[must_use]
+    pub fn filled(&self, with: Bytes) -> Self {
+        let Some(Slot { part, from, to }) = self.slot else {
+            return self.clone();
+        };
+        let [head, tail, ..] = &self.parts;
+        let (before, after) = (self.parts[part].slice(..from), self.parts[part].slice(to..));
+        let parts = if part == 0 {
+            [before, with, after, tail.clone()]
+        } else {
+            [head.clone(), before, with, after]
+        };
+        Self { parts, slot: None }
     }
 
     /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.head.len() + self.tail.len()
+        self.parts.iter().map(Bytes::len).sum()
     }
 
     /// Whether there is nothing in it.
@@ -46,16 +108,13 @@ impl Body {
     /// A copy in one piece.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
-        [&*self.head, &*self.tail].concat()
+        self.parts.concat()
     }
 }
 
 impl From<Bytes> for Body {
     fn from(whole: Bytes) -> Self {
-        Self {
-            head: Bytes::new(),
-            tail: whole,
-        }
+        Self::of(Bytes::new(), whole)
     }
 }
 
@@ -65,23 +124,26 @@ impl Buf for Body {
     }
 
     fn chunk(&self) -> &[u8] {
-        if self.head.is_empty() {
-            &self.tail
-        } else {
-            &self.head
-        }
+        self.parts
+            .iter()
+            .find(|part| !part.is_empty())
+            .map_or(&[], |part| part)
     }
 
-    /// Both parts, so that they go out in one write.
+    /// All parts, so that they go out in one write.
     fn chunks_vectored<'a>(&'a self, slices: &mut [std::io::IoSlice<'a>]) -> usize {
-        let head = self.head.chunks_vectored(slices);
-        head + self.tail.chunks_vectored(&mut slices[head..])
+        self.parts.iter().fold(0, |filled, part| {
+            filled + part.chunks_vectored(&mut slices[filled..])
+        })
     }
 
-    fn advance(&mut self, count: usize) {
-        let of_head = count.min(self.head.len());
-        self.head.advance(of_head);
-        self.tail.advance(count - of_head);
+    fn advance(&mut self, mut count: usize) {
+        self.slot = None;
+        for part in &mut self.parts {
+            let of_part = count.min(part.len());
+            part.advance(of_part);
+            count -= of_part;
+        }
     }
 }
 
@@ -111,15 +173,18 @@ mod tests {
         let first = Body::from(text("3.4.0", 10_000));
         let second = Body::sharing(text("3.5.0", 10_000), [&first].into_iter());
         assert_eq!(second.to_vec(), text("3.5.0", 10_000));
-        assert_eq!(second.tail.as_ptr_range().end, first.tail.as_ptr_range().end);
-        assert_eq!(second.head, "{\"version\":\"3.5");
+        assert_eq!(
+            second.parts[1].as_ptr_range().end,
+            first.parts[1].as_ptr_range().end
+        );
+        assert_eq!(second.parts[0], "{\"version\":\"3.5");
         // The longest one counts, and a short one is not worth it.
         let other = Body::from(text("2.2.0", 5_000));
         let third = Body::sharing(text("3.1.0", 9_000), [&other, &first, &second].into_iter());
         assert_eq!(third.to_vec(), text("3.1.0", 9_000));
-        assert_eq!(third.tail.len(), 9_000);
+        assert_eq!(third.parts[1].len(), 9_000);
         let short = Body::sharing(text("3.1.0", 100), [&first].into_iter());
-        assert!(short.head.is_empty() && short.tail == text("3.1.0", 100));
+        assert!(short.parts[0].is_empty() && short.parts[1] == text("3.1.0", 100));
     }
 
     #[test]
@@ -147,7 +212,7 @@ mod tests {
         assert_eq!(body.chunks_vectored(&mut slices), 2);
         assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), whole.len());
         body.advance(3);
-        assert_eq!(body.chunk(), &body.head);
+        assert_eq!(body.chunk(), &body.parts[0]);
         body.advance(100);
         assert_eq!(
             (body.to_vec(), body.chunk()),
@@ -155,5 +220,35 @@ mod tests {
         );
         body.advance(body.remaining());
         assert!(body.is_empty());
+    }
+
+    #[test]
+    fn a_slot_is_filled_wherever_it_stands() {
+        let tail = "x".repeat(5_000);
+        let other = Body::from(text("3.4.0", 5_000));
+        for (whole, part) in [
+            (format!("a<slot>b{tail}"), 0),
+            (format!("a{tail}<slot>b"), 1),
+            ("<slot>".to_owned(), 1),
+        ] {
+            let body = Body::sharing(whole.clone().into(), [&other].into_iter());
+            let body = body.with_slot("<slot>").unwrap();
+            assert_eq!(body.slot.unwrap().part, part);
+            for with in ["", "secret"] {
+                let filled = body.filled(with.into());
+                assert!(body.has_slot() && !filled.has_slot());
+                assert_eq!(filled.to_vec(), whole.replace("<slot>", with).as_bytes());
+                let (mut rest, mut read) = (filled, Vec::new());
+                while rest.has_remaining() {
+                    read.push(rest.chunk()[0]);
+                    rest.advance(1);
+                }
+                assert_eq!(read, whole.replace("<slot>", with).as_bytes());
+            }
+        }
+        for without_one in ["", "ab", "<slot><slot>"] {
+            let body = Body::from(Bytes::from_static(without_one.as_bytes()));
+            assert_eq!(body.with_slot("<slot>"), None, "{without_one}");
+        }
     }
 }

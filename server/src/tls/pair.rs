@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer as _;
 
 use super::provider;
 
@@ -60,6 +63,18 @@ impl ServingPair {
         self.current.store(certified(certificate, key)?);
         Ok(())
     }
+
+    /// When the certificate ends, if that can be told.
+    #[must_use]
+    pub fn end(&self) -> Option<Timestamp> {
+        end(self.current.load().end_entity_cert().ok()?)
+    }
+}
+
+/// When the first certificate ends.
+fn end(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Timestamp::from_second(parsed.validity().not_after.timestamp()).ok()
 }
 
 fn certified(certificate: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, PairError> {
@@ -129,5 +144,6 @@ mod tests {
         }
         pair.replace(other_cert.as_bytes(), other_key.as_bytes()).unwrap();
         assert!(!Arc::ptr_eq(&before, &pair.current.load_full()));
+        assert!(pair.end().is_some_and(|end| end > Timestamp::now()));
     }
 }

@@ -44,6 +44,9 @@ pub enum SettingsError {
         supported()
     )]
     NothingToOffer,
+    /// The CA of client certificates holds none that can be used.
+    #[error("the client CA holds no PEM certificate that can be used")]
+    ClientCa,
 }
 
 /// A cipher suite by its names.
