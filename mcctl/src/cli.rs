@@ -9,7 +9,9 @@ use clap::{ColorChoice, CommandFactory as _, FromArgMatches as _, Parser, Subcom
 use machineconfig::style::Styles;
 
 use crate::terminal::{Terminal, paint};
-use crate::{complete, convert, diff, escape, history, inspect, lint, pause, plan, render, status, why};
+use crate::{
+    complete, convert, diff, escape, history, inspect, lint, pause, plan, pointer, render, status, token, why,
+};
 
 /// How a command ended. One enumeration for all commands, so that a script can tell `plan`'s answers from
 /// failures, wrong flags included.
@@ -27,7 +29,7 @@ pub(crate) enum Exit {
     Refused = 4,
 }
 
-/// Works on files, or asks a cluster; only `pause` and `unpause` change anything there.
+/// Works on files, or asks a cluster; only `pause`, `unpause` and `token` change anything there.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcctl",
@@ -35,7 +37,7 @@ pub(crate) enum Exit {
     about = "Render, plan, lint, convert and inspect MachineConfigs; see how a cluster stands, and why",
     long_about = "Render, plan, lint, convert and inspect MachineConfigs; see how a cluster stands, and why.\n\n\
         render, lint, convert, inspect and plan work on files alone. status, why, diff, history and plan --live ask a cluster; \
-        pause and unpause are the only ones that change anything there. Messages go to standard error.",
+        pause, unpause and token are the only ones that change anything there. Messages go to standard error.",
     after_help = "Exit codes: 0 done, 1 error (wrong flags too); `plan` also has 2 change, 3 drain or reboot, \
         4 refused; `why` 2 passes by itself, 3 see to it; `diff` 2 a difference.\n\
         Environment: KUBECONFIG, NO_COLOR, CLICOLOR_FORCE.",
@@ -63,6 +65,8 @@ enum Command {
     Unpause(pause::Unpause),
     Diff(diff::Args),
     History(history::Args),
+    Token(token::Args),
+    Pointer(pointer::Args),
     Completion(complete::Args),
     /// Print the version, and the Ignition versions that are read and written
     Version,
@@ -147,6 +151,8 @@ impl Command {
             Command::Unpause(args) => args.run(terminal),
             Command::Diff(args) => args.run(terminal),
             Command::History(args) => args.run(terminal),
+            Command::Token(args) => args.run(terminal),
+            Command::Pointer(args) => args.run(terminal),
             Command::Completion(args) => args.run(name, terminal),
             Command::Version => version(name, terminal),
             Command::Complete(question) => question.run(name, terminal),

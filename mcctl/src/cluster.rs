@@ -165,6 +165,14 @@ impl Access {
         Api::all(self.client.clone())
     }
 
+    /// A handle on the objects of a kind in one namespace.
+    pub(crate) fn within<K>(&self, namespace: &str) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), namespace)
+    }
+
     /// All objects of a kind that the selectors choose.
     pub(crate) async fn list<K>(&self, parameters: ListParams) -> Result<Vec<K>, Finding>
     where
@@ -236,7 +244,7 @@ impl Access {
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
     {
-        let api = Api::<K>::namespaced(self.client.clone(), namespace);
+        let api = self.within::<K>(namespace);
         let found = self.in_time(api.get_opt(name)).await;
         found.map_err(|error| self.refusal(&error, &K::plural(&()), name))
     }

@@ -192,6 +192,8 @@ mod tests {
             "unpause",
             "diff",
             "history",
+            "token",
+            "pointer",
             "completion",
             "version",
         ];

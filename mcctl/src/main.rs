@@ -20,6 +20,7 @@ mod objects;
 mod pause;
 mod pending;
 mod plan;
+mod pointer;
 mod policy;
 mod pool;
 mod render;
@@ -27,6 +28,7 @@ mod report;
 mod source;
 mod status;
 mod terminal;
+mod token;
 mod why;
 
 use std::process::ExitCode;

@@ -18,10 +18,11 @@ pub(crate) const PODS: &str = "/api/v1/pods";
 pub(crate) const EVENTS: &str = "/api/v1/events";
 pub(crate) const BUDGETS: &str = "/apis/policy/v1/poddisruptionbudgets";
 pub(crate) const LEASES: &str = "/apis/coordination.k8s.io/v1/leases";
+pub(crate) const SECRETS: &str = "/api/v1/secrets";
 
 /// All that it knows, unless it is told to forget one.
-const COLLECTIONS: [&str; 9] = [
-    POOLS, CONFIGS, REPORTS, SETTINGS, NODES, PODS, EVENTS, BUDGETS, LEASES,
+const COLLECTIONS: [&str; 10] = [
+    POOLS, CONFIGS, REPORTS, SETTINGS, NODES, PODS, EVENTS, BUDGETS, LEASES, SECRETS,
 ];
 /// How often a watch that has nothing to say looks whether it is still wanted.
 const LOOK: Duration = Duration::from_millis(20);
@@ -171,11 +172,16 @@ impl State {
             return (200, list);
         }
         // Of objects in namespaces this knows the names alone.
-        let (collection, name) = path.rsplit_once('/').unwrap();
-        let collection = match collection.split_once("/namespaces/") {
+        let path = &match path.split_once("/namespaces/") {
             Some((before, after)) => format!("{before}/{}", after.split_once('/').unwrap().1),
-            None => collection.to_owned(),
+            None => path.to_owned(),
         };
+        if method == "POST" {
+            self.put(path, body.clone());
+            return (201, body.clone());
+        }
+        let (collection, name) = path.rsplit_once('/').unwrap();
+        let collection = collection.to_owned();
         let Some(objects) = self.objects.get(&collection) else {
             return (
                 404,

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::{Ran, finish, mcctl, run, run_with_input};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 15] = [
     "render",
     "plan",
     "lint",
@@ -16,6 +16,8 @@ const COMMANDS: [&str; 13] = [
     "unpause",
     "diff",
     "history",
+    "token",
+    "pointer",
     "completion",
     "version",
 ];

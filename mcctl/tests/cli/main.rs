@@ -7,6 +7,7 @@ mod bad_input;
 mod command_line;
 mod docs;
 mod inspect;
+mod join;
 mod lint;
 mod live;
 mod plan;
