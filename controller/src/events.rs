@@ -28,8 +28,6 @@ pub(crate) enum Teller {
 }
 
 impl Teller {
-    const ALL: [Self; 3] = [Self::Render, Self::Node, Self::Join];
-
     fn name(self) -> &'static str {
         match self {
             Teller::Render => "machineconfigcontroller-rendercontroller",
@@ -60,20 +58,17 @@ struct Told {
 /// Who writes them.
 pub(crate) struct Writer {
     receiver: mpsc::Receiver<Told>,
+    client: Client,
+    instance: String,
     recorders: BTreeMap<Teller, Recorder>,
+    /// What was written last of an object for a reason.
+    notes: BTreeMap<(String, &'static str), String>,
 }
 
 impl Events {
     /// Events of objects without a namespace are kept in this one.
     pub(crate) fn new(client: &Client, namespace: &str, instance: &str) -> (Arc<Self>, Writer) {
         let (sender, receiver) = mpsc::channel(WAITING);
-        let recorder = |teller: Teller| {
-            let reporter = Reporter {
-                controller: teller.name().to_owned(),
-                instance: Some(instance.to_owned()),
-            };
-            (teller, Recorder::new(client.clone(), reporter))
-        };
         let events = Self {
             namespace: namespace.to_owned(),
             sender,
@@ -81,7 +76,10 @@ impl Events {
         };
         let writer = Writer {
             receiver,
-            recorders: Teller::ALL.into_iter().map(recorder).collect(),
+            client: client.clone(),
+            instance: instance.to_owned(),
+            recorders: BTreeMap::new(),
+            notes: BTreeMap::new(),
         };
         (Arc::new(events), writer)
     }
@@ -146,12 +144,34 @@ fn identity<K: Resource<DynamicType = ()>>(object: &K) -> String {
 }
 
 impl Writer {
+    /// Who writes that. One counts what it has written of an object for a reason as the same however its words differ, and keeps the first
+    /// ones; so where the words are others a new one writes them.
+    fn recorder(&mut self, told: &Told) -> Recorder {
+        let object = &told.object;
+        let name = object.name.as_deref().unwrap_or_default();
+        let key = (
+            format!("{}/{name}", object.kind.as_deref().unwrap_or_default()),
+            told.reason,
+        );
+        let before = self.notes.insert(key, told.note.clone());
+        if before.is_some_and(|before| before != told.note) {
+            self.recorders.remove(&told.teller);
+        }
+        let reporter = || Reporter {
+            controller: told.teller.name().to_owned(),
+            instance: Some(self.instance.clone()),
+        };
+        let recorder = self
+            .recorders
+            .entry(told.teller)
+            .or_insert_with(|| Recorder::new(self.client.clone(), reporter()));
+        recorder.clone()
+    }
+
     /// Writes events until nobody tells any more.
     pub(crate) async fn run(mut self) {
         while let Some(told) = self.receiver.recv().await {
-            let Some(recorder) = self.recorders.get(&told.teller) else {
-                continue;
-            };
+            let recorder = self.recorder(&told);
             let event = Event {
                 type_: told.type_,
                 reason: told.reason.to_owned(),
@@ -163,5 +183,47 @@ impl Writer {
                 warn!(reason = event.reason, %error, "An event could not be written");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crds::{MachineConfigPool, MachineConfigPoolSpec};
+
+    use super::*;
+    use crate::fake::{self, Asked};
+
+    /// The notes of the events that were created, and how many others were only counted.
+    async fn written(notes: &[&str]) -> (Vec<String>, usize) {
+        let (context, record) = fake::context(|_: &Asked| None);
+        let (events, writer) = Events::new(&context.client.0, "kube-system", "test");
+        let pool = MachineConfigPool::new("worker", MachineConfigPoolSpec::default());
+        for note in notes {
+            events.normal(Teller::Node, &pool, "SetDesiredConfig", *note);
+        }
+        drop(events);
+        let ended = tokio::time::timeout(Duration::from_secs(5), writer.run()).await;
+        assert!(ended.is_ok(), "it ends when nobody tells any more");
+        let asked = record.events();
+        let created = asked.iter().filter(|asked| asked.method == "POST");
+        let notes = created.map(|asked| asked.body["note"].as_str().unwrap_or_default().to_owned());
+        (
+            notes.collect(),
+            asked.iter().filter(|asked| asked.method == "PATCH").count(),
+        )
+    }
+
+    #[tokio::test]
+    async fn other_words_are_another_event_and_the_same_are_counted() {
+        let (notes, counted) = written(&["a to 1", "b to 1", "b to 1", "a to 2"]).await;
+        assert_eq!(
+            (notes, counted),
+            (
+                vec!["a to 1".to_owned(), "b to 1".to_owned(), "a to 2".to_owned()],
+                1
+            )
+        );
     }
 }

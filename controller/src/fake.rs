@@ -27,6 +27,14 @@ pub(crate) struct Asked {
 pub(crate) struct Record(Arc<Mutex<Vec<Asked>>>);
 
 impl Record {
+    /// All writes of events; whatever was asked is forgotten by it.
+    pub(crate) fn events(&self) -> Vec<Asked> {
+        let mut all = self.0.lock().unwrap();
+        let taken = std::mem::take(&mut *all);
+        let is_event = |asked: &Asked| asked.method != "GET" && asked.path.contains("/events");
+        taken.into_iter().filter(is_event).collect()
+    }
+
     /// All writes, events left aside; they are forgotten by it.
     pub(crate) fn writes(&self) -> Vec<Asked> {
         let mut all = self.0.lock().unwrap();

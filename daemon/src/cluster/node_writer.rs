@@ -86,7 +86,7 @@ fn keep_assignment(all: &mut BTreeMap<String, String>, before: &Handshake) {
 pub(crate) struct NodeWriter {
     nodes: Api<Node>,
     name: String,
-    recorder: Recorder,
+    client: Client,
 }
 
 /// A node object as its metadata tells.
@@ -95,14 +95,10 @@ pub(crate) type NodeObject = PartialObjectMeta<Node>;
 impl NodeWriter {
     /// For the node of that name.
     pub(crate) fn new(client: Client, name: &str) -> Self {
-        let reporter = Reporter {
-            controller: REPORTER.to_owned(),
-            instance: Some(name.to_owned()),
-        };
         Self {
             nodes: Api::all(client.clone()),
             name: name.to_owned(),
-            recorder: Recorder::new(client, reporter),
+            client,
         }
     }
 
@@ -132,7 +128,14 @@ impl NodeWriter {
             uid,
             ..ObjectReference::default()
         };
-        self.recorder.publish(&event, &node).await
+        let reporter = Reporter {
+            controller: REPORTER.to_owned(),
+            instance: Some(self.name.clone()),
+        };
+        // One of its own for each: it would count those of one reason as the same and keep the words of the first.
+        Recorder::new(self.client.clone(), reporter)
+            .publish(&event, &node)
+            .await
     }
 }
 

@@ -19,11 +19,6 @@ const REMEMBERED: usize = 1024;
 
 /// Tells what comes, each thing once in a while. Ends when nobody can come any more.
 pub(super) async fn tell(client: Client, mut seen: mpsc::Receiver<Sighting>) {
-    let reporter = Reporter {
-        controller: REPORTER.to_owned(),
-        instance: None,
-    };
-    let recorder = Recorder::new(client, reporter);
     let mut said: HashMap<Sighting, Instant> = HashMap::new();
     while let Some(sighting) = seen.recv().await {
         said.retain(|_, at| at.elapsed() < QUIET);
@@ -36,6 +31,12 @@ pub(super) async fn tell(client: Client, mut seen: mpsc::Receiver<Sighting>) {
         let mut object = MachineConfigPool::new(pool, crds::MachineConfigPoolSpec::default()).object_ref(&());
         // Events of what has no namespace are kept in this one.
         object.namespace = None;
+        // One of its own for each: it would count those of one reason as the same, however their words differ.
+        let reporter = Reporter {
+            controller: REPORTER.to_owned(),
+            instance: None,
+        };
+        let recorder = Recorder::new(client.clone(), reporter);
         if let Err(error) = recorder.publish(&event(&sighting), &object).await {
             tracing::warn!(%error, "An event cannot be written");
         }
