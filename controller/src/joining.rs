@@ -8,6 +8,7 @@ mod certificates;
 mod csr;
 mod pools;
 mod requests;
+mod user_data;
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ pub mod approval;
 mod pointer;
 mod token;
 
-pub use pointer::pointer;
+pub use pointer::{authorities, pointer};
 pub use token::{Accepted, JoinToken, Malformed, Refused, Stored, Use, Uses};
 
 /// The namespace whose service accounts new machines ask for their certificates with. Nothing else lives in it.

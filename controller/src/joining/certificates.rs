@@ -12,8 +12,8 @@ use kube::Api;
 use serde_json::json;
 use tracing::info;
 
-use super::Options;
 use super::authority::{Authority, Serving, bundle, renewed_authority, renewed_serving};
+use super::{Options, user_data};
 use crate::api::apply;
 use crate::context::Context;
 use crate::queue::Next;
@@ -74,6 +74,7 @@ pub(super) async fn reconcile(context: &Context, options: &Options) -> Result<Ne
             .context("could not write the CAs of pointers")?;
     }
     serve(context, options, &secrets, &authority, now).await?;
+    user_data::reconcile(context, options, &trusted).await?;
     // Only now that whom to trust is written may pointers name it.
     for pool in context.caches.pools.all() {
         let name = pool.metadata.name.as_deref().unwrap_or_default();

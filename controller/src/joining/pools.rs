@@ -16,7 +16,7 @@ use crate::queue::Next;
 /// Whose fields they are.
 const MANAGER: &str = "machine-config-controller-joining";
 /// What says that a pointer is kept by us (`MCO server 2.2`).
-const MANAGED: &str = "machineconfiguration.openshift.io/managed-ca-bundle-derived-from-configmap";
+pub(super) const MANAGED: &str = "machineconfiguration.openshift.io/managed-ca-bundle-derived-from-configmap";
 
 /// Makes them for a pool. What a pool had goes with it, by its owner.
 pub(super) async fn reconcile(context: &Context, options: &Options, name: &str) -> Result<Next> {

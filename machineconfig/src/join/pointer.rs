@@ -18,13 +18,17 @@ pub fn pointer(url: &str, pool: &str, authorities: &str, token: Option<&JoinToke
         source["httpHeaders"] =
             json!([{"name": "Authorization", "value": format!("Bearer {}", token.revealed())}]);
     }
-    let authorities = ignition::contents::base64(authorities.as_bytes());
-    let authorities = authorities.replacen("data:", "data:text/plain;charset=utf-8", 1);
     json!({"ignition": {
         "version": if token.is_some() { VERSION_WITH_HEADER } else { VERSION },
         "config": {"merge": [source]},
-        "security": {"tls": {"certificateAuthorities": [{"source": authorities}]}},
+        "security": {"tls": {"certificateAuthorities": [{"source": self::authorities(authorities)}]}},
     }})
+}
+
+/// CAs in PEM as a pointer names them.
+#[must_use]
+pub fn authorities(pem: &str) -> String {
+    ignition::contents::base64(pem.as_bytes()).replacen("data:", "data:text/plain;charset=utf-8", 1)
 }
 
 #[cfg(test)]
