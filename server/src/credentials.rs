@@ -305,7 +305,7 @@ mod tests {
         let made = numbers.made.load(Ordering::SeqCst);
         let second = credentials.take(&joining("worker")).await.unwrap();
         assert_ne!(first, second);
-        assert!(second >= Bytes::from(format!("worker.{made:08}")));
+        assert!(second >= format!("worker.{made:08}"));
     }
 
     #[tokio::test]
