@@ -30,6 +30,8 @@ pub struct Acts<'a> {
     pub commands: &'a Commands,
     /// How its services are reached.
     pub services: Services<'a>,
+    /// The boot it is in; empty for a root that is not the running system's.
+    pub boot_id: &'a str,
 }
 
 /// How services are reached.
@@ -146,7 +148,8 @@ impl Acts<'_> {
             failed.extend(reload_manager(systemd).err());
         }
         for (action, was_active) in journal.begun() {
-            failed.extend(self.put_back(systemd, action, was_active).err());
+            let before = Before::of(was_active, journal.begin.boot_id == self.boot_id);
+            failed.extend(self.put_back(systemd, action, before).err());
         }
         if failed.is_empty() {
             Ok(())
@@ -155,24 +158,24 @@ impl Acts<'_> {
         }
     }
 
-    fn put_back(&self, systemd: &Systemd, action: &Action, was_active: Option<bool>) -> Result<(), String> {
-        let (verb, unit) = match (action, was_active) {
+    fn put_back(&self, systemd: &Systemd, action: &Action, before: Before) -> Result<(), String> {
+        let (verb, unit) = match (action, before) {
             // What it has done is on disk, so it is done again, whether it ran before or not.
             (Action::Restart { service }, _) if service == UPDATE_TRUST => {
                 return self.perform(action).map(drop);
             }
-            (Action::Restart { service }, Some(true) | None) => (Verb::Restart, service),
-            // What ran in an earlier boot says nothing about this one.
-            (Action::Restart { service }, Some(false)) => match &self.services {
-                Services::Booting(_) => (Verb::TryRestart, service),
-                Services::Running(_) | Services::Absent => (Verb::Stop, service),
-            },
-            (Action::Reload { service }, Some(true) | None) => (Verb::ReloadOrTryRestart, service),
+            (Action::Restart { service }, Before::Ran) => (Verb::Restart, service),
+            (Action::Restart { service }, Before::Idle) => (Verb::Stop, service),
+            // The boot may have started it, and then it is to run on.
+            (Action::Restart { service }, Before::IdleInAnotherBoot) => (Verb::TryRestart, service),
+            (Action::Reload { service }, Before::Ran | Before::IdleInAnotherBoot) => {
+                (Verb::ReloadOrTryRestart, service)
+            }
             // A reload starts nothing.
-            (Action::Reload { .. }, Some(false))
+            (Action::Reload { .. }, Before::Idle)
             | (
                 Action::Special | Action::DaemonReload | Action::Drain | Action::None | Action::Reboot,
-                Some(_) | None,
+                Before::Ran | Before::Idle | Before::IdleInAnotherBoot,
             ) => return Ok(()),
         };
         if !is_missing(systemd, unit) {
@@ -228,6 +231,27 @@ impl Acts<'_> {
             .and_then(Output::success)
             .map(|_| ())
             .map_err(|error| format!("SELinux labels cannot be set: {}", crate::apply::chain(&error)))
+    }
+}
+
+/// What a unit did before a change touched it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// It ran, in whichever boot; or nobody knows, and then it is better up than down.
+    Ran,
+    /// It did not run.
+    Idle,
+    /// It did not run in the boot that the change began in, and that is over.
+    IdleInAnotherBoot,
+}
+
+impl Before {
+    fn of(was_active: Option<bool>, same_boot: bool) -> Self {
+        match (was_active, same_boot) {
+            (Some(true) | None, _) => Before::Ran,
+            (Some(false), true) => Before::Idle,
+            (Some(false), false) => Before::IdleInAnotherBoot,
+        }
     }
 }
 
@@ -298,6 +322,9 @@ mod tests {
     use crate::journal::Event;
     use crate::journal::tests::text;
 
+    /// The boot that the tests happen in.
+    const BOOT: &str = "this";
+
     const IDLE: Moment = Moment {
         active: "inactive",
         sub: "dead",
@@ -340,6 +367,7 @@ mod tests {
             root: &root,
             commands: &commands,
             services: Services::Running(&systemd),
+            boot_id: BOOT,
         };
         let result = work(&acts);
         (result, asked(&fake), fs::read_to_string(&log).unwrap_or_default())
@@ -364,6 +392,7 @@ mod tests {
     fn journal(actions: &[Action], events: &[Event]) -> Journal {
         let mut journal = Journal::parse(&text(events)).unwrap();
         journal.begin.plan.actions = [&[Action::DaemonReload], actions].concat();
+        journal.begin.boot_id = BOOT.to_owned();
         journal
     }
 
@@ -472,6 +501,33 @@ mod tests {
             ];
             assert_eq!(journal.events, expected);
         }
+    }
+
+    #[test]
+    fn what_did_not_run_in_an_earlier_boot_is_not_stopped_in_this_one() {
+        let (a, b) = (restart("a.service"), reload("b.service"));
+        let events = [
+            Event::Committed,
+            Event::Published,
+            acting(&a, Some(false)),
+            acting(&b, Some(false)),
+        ];
+        let mut journal = journal(&[a, b], &events);
+        let restored = |journal: &Journal| {
+            let (done, asked, _) = on(with(RUNNING, Some("enabled")), |acts| acts.restore(journal));
+            assert_eq!(done, Ok(()));
+            asked
+        };
+        assert_eq!(restored(&journal), ["Reload", "StopUnit a.service replace"]);
+        journal.begin.boot_id = "an earlier one".to_owned();
+        assert_eq!(
+            restored(&journal),
+            [
+                "Reload",
+                "TryRestartUnit a.service replace",
+                "ReloadOrTryRestartUnit b.service replace"
+            ]
+        );
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use machineconfig::plan::Action;
 
+use crate::abreast;
 use crate::act::Acts;
-use crate::change::{ChangeError, State, gone, is_errno};
+use crate::change::{Change, ChangeError, State, gone, is_errno};
 use crate::host::write::Failed;
 use crate::host::{Root, Traits, Writer};
 use crate::journal::{Begin, Event, HISTORY, Journal, Outcome, STATE};
@@ -138,14 +139,18 @@ fn stage(writer: &mut Writer<'_>, journal: &mut Journal, transaction: &Transacti
             other => other?,
         }
     }
-    for (change, staged) in journal.begin.changes.iter().zip(&transaction.staged) {
-        match staged {
-            Staged::Nothing => {}
-            Staged::File { bytes, traits } => writer.create(&change.aside, bytes, traits)?,
-            Staged::SecondName { of } => name_again(writer, of, &change.aside)?,
-            Staged::Link { target, uid, gid } => writer.link(&change.aside, target, *uid, *gid)?,
-        }
-    }
+    let all: Vec<_> = journal.begin.changes.iter().zip(&transaction.staged).collect();
+    let root = writer.root();
+    abreast::each(
+        &all,
+        || Writer::new(root),
+        |writer, (change, staged)| match staged {
+            Staged::Nothing => Ok(()),
+            Staged::File { contents, traits } => writer.create(&change.aside, contents.bytes(), traits),
+            Staged::SecondName { of } => name_again(writer, of, &change.aside),
+            Staged::Link { target, uid, gid } => writer.link(&change.aside, target, *uid, *gid),
+        },
+    )?;
     sync(writer, &journal.begin)?;
     journal.note(writer, Event::Committed, true)
 }
@@ -231,8 +236,12 @@ fn remove_directories(writer: &mut Writer<'_>, begin: &Begin) -> Result<(), Fail
 /// Gives the actions that were left.
 fn forward(root: &Root, acts: &Acts<'_>, journal: &mut Journal) -> Result<Vec<Action>, String> {
     let mut writer = Writer::new(root);
-    for change in &journal.begin.changes {
-        change.publish(&mut writer).map_err(|failed| chain(&failed))?;
+    // The record of the config is the last change: who reads it finds the rest in place.
+    if let Some((last, others)) = journal.begin.changes.split_last() {
+        let publish = |writer: &mut Writer<'_>, change: &Change| change.publish(writer);
+        abreast::each(others, || Writer::new(root), publish)
+            .and_then(|()| last.publish(&mut writer))
+            .map_err(|failed| chain(&failed))?;
     }
     sync(&mut writer, &journal.begin).map_err(|failed| chain(&failed))?;
     settle(acts, journal, &mut writer)
@@ -355,6 +364,7 @@ pub(crate) fn close(root: &Root, journal: &mut Journal, outcome: Outcome) -> Out
 
 /// Removes what a closed transaction has left, and files its journal away.
 pub(crate) fn tidy(root: &Root, journal: &Journal) -> Result<(), Failed> {
+    // One after the other: ext4 has one list of files without a name, so two threads only wait for each other (measured).
     let mut writer = Writer::new(root);
     for change in &journal.begin.changes {
         absent(change.clean_up(&mut writer))?;
@@ -443,3 +453,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 fn tracing_line(text: &str) {
     crate::cli::message(&format!("warning: {text}\n"));
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,13 @@ pub struct FileState {
     pub uid: u32,
     /// The group's number.
     pub gid: u32,
+}
+
+/// Contents of a file, with their hash, which is taken once. A copy costs nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contents {
+    bytes: Arc<Vec<u8>>,
+    sha256: String,
 }
 
 /// A path and its two states.
@@ -103,13 +111,7 @@ impl State {
     /// Of a file with these contents.
     #[must_use]
     pub fn file(bytes: &[u8], traits: &Traits) -> Self {
-        State::File(FileState {
-            size: bytes.len() as u64,
-            sha256: hex(&Sha256::digest(bytes)),
-            mode: traits.mode,
-            uid: traits.uid,
-            gid: traits.gid,
-        })
+        of_hash(bytes.len(), hex(&Sha256::digest(bytes)), traits)
     }
 
     /// What is at `path` now; `None` for what is neither file, link nor nothing, and for a file that is longer than any of a config.
@@ -152,6 +154,16 @@ impl State {
     }
 }
 
+fn of_hash(size: usize, sha256: String, traits: &Traits) -> State {
+    State::File(FileState {
+        size: size as u64,
+        sha256,
+        mode: traits.mode,
+        uid: traits.uid,
+        gid: traits.gid,
+    })
+}
+
 /// Longest file that is read, in bytes: no config has a longer one.
 const MAX_FILE: u64 = ignition::contents::MAX_INFLATED as u64;
 /// Bytes read at a time.
@@ -163,6 +175,37 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+// === impl Contents ===
+
+impl Contents {
+    /// Takes the hash.
+    #[must_use]
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            sha256: hex(&Sha256::digest(&bytes)),
+            bytes: Arc::new(bytes),
+        }
+    }
+
+    /// Themselves.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Their SHA-256, in hexadecimal.
+    #[must_use]
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// Of a file that holds them.
+    #[must_use]
+    pub fn state(&self, traits: &Traits) -> State {
+        of_hash(self.bytes.len(), self.sha256.clone(), traits)
+    }
 }
 
 // === impl Change ===

@@ -16,7 +16,7 @@ use crate::apply::{ApplyError, execute};
 use crate::host::lock::Lock;
 use crate::journal::{JOURNAL, Outcome, Purpose};
 use crate::node::Node;
-use crate::prospect::{Prospect, Standing};
+use crate::prospect::{Ahead, Prospect, Standing};
 use crate::recover::{Recovered, is_due, recover};
 use crate::store::{self, RebootDue};
 use crate::{confirm, install, reboot};
@@ -92,13 +92,31 @@ pub enum Ending {
 /// # Errors
 /// What keeps the node or the config from being read; nothing was touched then. A refusal by the plan or by the disk is an
 /// ending like others.
-pub fn converge(node: &Node, _lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
+pub fn converge(node: &Node, lock: &Lock<'_>, wanted: Wanted<'_>) -> Result<Report, Vec<Finding>> {
+    converge_from(node, lock, None, wanted)
+}
+
+/// As [`converge`], of a node that was looked at before the lock was taken.
+///
+/// # Errors
+/// As [`converge`].
+pub fn converge_from(
+    node: &Node,
+    lock: &Lock<'_>,
+    ahead: Option<Ahead>,
+    wanted: Wanted<'_>,
+) -> Result<Report, Vec<Finding>> {
     let recovered = recover(&node.root, &node.acts(), &node.machine_id).map_err(|finding| vec![finding])?;
     let recovered = recovered_text(&recovered);
     reboot::settle(node).map_err(|finding| vec![finding])?;
     let now = Timestamp::now();
     let purpose = wanted.purpose;
-    let prospect = Prospect::of(node, wanted)?;
+    // What is to be mended in part is looked at in part.
+    let ahead = ahead.filter(|_| wanted.only.is_none());
+    let prospect = match ahead.and_then(|ahead| ahead.under(lock)) {
+        Some(standing) => Prospect::of_standing(node, Some(standing), wanted)?,
+        None => Prospect::of(node, wanted)?,
+    };
     let transaction = match prospect.transaction(node, now) {
         Ok(transaction) => transaction,
         Err(errors) => {

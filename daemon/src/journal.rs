@@ -416,7 +416,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    fn begin() -> Begin {
+    pub(crate) fn begin() -> Begin {
         let plan = Plan {
             schema_version: 1,
             from: "rendered-a".to_owned(),

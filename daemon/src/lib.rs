@@ -2,6 +2,7 @@
 //!
 //! [`verify`] is the entry point; [`host`] is the only way to the node's file system.
 
+mod abreast;
 pub mod act;
 pub mod apply;
 pub mod change;

@@ -158,6 +158,7 @@ impl Node {
             root: &self.root,
             commands: &self.commands,
             services,
+            boot_id: &self.boot_id,
         }
     }
 

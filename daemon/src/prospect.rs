@@ -14,13 +14,16 @@ use machineconfig::plan::{Action, Facts, Plan, plan};
 use machineconfig::reconcile::Origins;
 use machineconfig::{Code, Finding, Layout, RenderedConfig, drift};
 
+use crate::change::Contents;
 use crate::converge::Wanted;
 use crate::first::FirstLook;
 use crate::host::Root;
 use crate::host::identity::Identity;
+use crate::host::lock::{self, Lock};
 use crate::journal::Purpose;
 use crate::node::Node;
 use crate::observe::{OnDisk, observe};
+use crate::recover::is_due;
 use crate::store::{self, RebootDue};
 use crate::transaction::{self, Input, Transaction};
 
@@ -42,6 +45,8 @@ pub struct Prospect {
     before: Option<String>,
     /// What the current config says of units.
     current: BTreeMap<String, WantedUnit>,
+    /// The config as it is written down.
+    record: Contents,
     /// The desired config, parsed.
     desired: RenderedConfig,
     /// What is doubtful.
@@ -55,6 +60,31 @@ pub struct Standing {
     recorded: RenderedConfig,
     /// What the disk says of it, where that differs.
     found: Option<RenderedConfig>,
+}
+
+/// A node as it was before its lock was taken: looking takes as long as reading the config to be, which needs no lock.
+#[derive(Debug)]
+pub struct Ahead {
+    standing: Standing,
+    /// How writers stood before the look.
+    writers: lock::Standing,
+}
+
+impl Ahead {
+    /// `None` for a node without a config of ours, with a change that was cut off, with a writer at work, or that cannot be read: who
+    /// has the lock looks at it then, and says what is wrong.
+    #[must_use]
+    pub fn of(node: &Node) -> Option<Self> {
+        let writers = lock::Standing::of(&node.root).ok()?;
+        let calm = matches!(writers, lock::Standing::Idle { .. }) && !is_due(&node.root);
+        let standing = calm.then(|| Standing::of(node, None).ok().flatten())??;
+        Some(Self { standing, writers })
+    }
+
+    /// The node as it was, unless another writer has been at work since.
+    pub(crate) fn under(self, lock: &Lock<'_>) -> Option<Standing> {
+        lock.follows(self.writers).then_some(self.standing)
+    }
 }
 
 impl Standing {
@@ -166,7 +196,7 @@ impl Prospect {
             recorded: Some(&recorded),
             users: Some(&users),
         };
-        let plan = plan(found, &desired, policy, &facts);
+        let (plan, record) = beside_record(&config, || plan(found, &desired, policy, &facts));
         warnings.extend(plan.warnings.clone());
         Ok(Self {
             config,
@@ -175,6 +205,7 @@ impl Prospect {
             first,
             before,
             current: units,
+            record,
             desired,
             warnings,
         })
@@ -196,7 +227,13 @@ impl Prospect {
             plan: &self.plan,
             current: &self.current,
             desired: &desired,
-            records: store::records(&node.root, &self.config, self.before.as_deref(), due.as_ref()),
+            records: store::records(
+                &node.root,
+                self.config.metadata.name.as_deref().unwrap_or_default(),
+                &self.record,
+                self.before.as_deref(),
+                due.as_ref(),
+            ),
             purpose: self.purpose,
             boot_id: &node.boot_id,
             machine_id: &node.machine_id,
@@ -224,6 +261,14 @@ impl Prospect {
             requested: None,
         }))
     }
+}
+
+/// What `work` gives, and the config as it is written down: of tens of megabytes each takes its time, and neither needs the other.
+fn beside_record<T>(config: &MachineConfig, work: impl FnOnce() -> T) -> (T, Contents) {
+    thread::scope(|scope| {
+        let record = scope.spawn(|| Contents::of(store::encode(config)));
+        (work(), record.join().expect("writing to memory does not panic"))
+    })
 }
 
 /// The config that is on record, if one is.

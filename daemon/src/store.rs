@@ -8,6 +8,7 @@ use machineconfig::{Code, Finding};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::change::Contents;
 use crate::host::write::Failed;
 use crate::host::{Rename, Root, Traits, Writer};
 use crate::transaction::Record;
@@ -99,67 +100,69 @@ pub fn reboot_due(root: &Root) -> io::Result<Option<RebootDue>> {
     bytes.map(|bytes| decode(REBOOT, &bytes)).transpose()
 }
 
-/// What is written when `config` becomes the current one, and `before` was that so far. The one before is not written again: its
+/// What is written when the config `name` becomes the current one, with these contents, and `before` was that so far. The one before is not written again: its
 /// file gets a second name. When both have one name, as configs that people write by hand, the one before is kept with the
 /// beginning of its hash behind the name.
 #[must_use]
 pub fn records(
     root: &Root,
-    config: &MachineConfig,
+    name: &str,
+    contents: &Contents,
     before: Option<&str>,
     due: Option<&RebootDue>,
 ) -> Vec<Record> {
-    let name = config.metadata.name.clone().unwrap_or_default();
-    let bytes = encode(config);
     let before = match before {
-        Some(before) if before == name => namesake(root, config),
+        Some(before) if before == name => renamed(root, name, contents.bytes()),
         other => other.map(str::to_owned),
     };
     let before = before.as_deref();
     let mut order = names(root).unwrap_or_else(|_| names_there(root));
     // Going back to one of several of a name: as the current one it is not kept besides.
-    let itself = labelled(&name, &bytes);
+    let itself = format!("{name}@{}", &contents.sha256()[..2 * HASH]);
     let came_back = order.contains(&itself).then(|| itself.clone());
-    order.retain(|kept| *kept != name && Some(kept.as_str()) != before && *kept != itself);
+    order.retain(|kept| kept != name && Some(kept.as_str()) != before && *kept != itself);
     order.splice(
         0..0,
-        [Some(name.as_str()), before]
-            .into_iter()
-            .flatten()
-            .map(str::to_owned),
+        [Some(name), before].into_iter().flatten().map(str::to_owned),
     );
     let dropped = order.split_off(order.len().min(KEPT));
     // Of the current one there is the record that the reference has, too.
     let gone = dropped
         .iter()
-        .chain([&name])
-        .chain(&came_back)
+        .map(String::as_str)
+        .chain([name])
+        .chain(came_back.as_deref())
         .map(|name| Record::Gone { path: file(name) });
-    let written = |path: &str, bytes| Record::Written {
+    let written = |path: &str, contents| Record::Written {
         path: path.into(),
-        bytes,
+        contents,
     };
     let mut records: Vec<_> = gone.collect();
     records.extend(before.map(|before| Record::Kept {
         path: file(before),
         of: CURRENT.into(),
     }));
-    records.push(written(ORDER, encode(&order)));
+    records.push(written(ORDER, Contents::of(encode(&order))));
     records.push(due.map_or_else(
         || Record::Gone { path: REBOOT.into() },
-        |due| written(REBOOT, encode(due)),
+        |due| written(REBOOT, Contents::of(encode(due))),
     ));
     // Last: it says that all the rest is done.
-    records.push(written(CURRENT, bytes));
+    records.push(written(CURRENT, contents.clone()));
     records
 }
 
 /// What to call the current config once `config`, of the same name, is in its place; `None` when it is the same.
 #[must_use]
 pub fn namesake(root: &Root, config: &MachineConfig) -> Option<String> {
-    let current = root.read(Path::new(CURRENT), MAX_BYTES).ok().flatten()?;
     let name = config.metadata.name.as_deref().unwrap_or_default();
-    (current != encode(config)).then(|| labelled(name, &current))
+    renamed(root, name, &encode(config))
+}
+
+/// As [`namesake`], of a config as it is written down.
+fn renamed(root: &Root, name: &str, config: &[u8]) -> Option<String> {
+    let current = root.read(Path::new(CURRENT), MAX_BYTES).ok().flatten()?;
+    (current != config).then(|| labelled(name, &current))
 }
 
 fn labelled(name: &str, bytes: &[u8]) -> String {

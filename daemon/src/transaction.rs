@@ -16,7 +16,7 @@ use machineconfig::layout::WantedUnit;
 use machineconfig::plan::{Plan, Target};
 use machineconfig::{Code, Finding, Layout};
 
-use crate::change::{Change, NewDirectory, State};
+use crate::change::{Change, Contents, NewDirectory, State};
 use crate::host::command::Commands;
 use crate::host::identity::Identity;
 use crate::host::lock::RUN;
@@ -60,7 +60,7 @@ pub enum Record {
         /// Where.
         path: PathBuf,
         /// The contents.
-        bytes: Vec<u8>,
+        contents: Contents,
     },
     /// It is to be what another one is, which is then replaced.
     Kept {
@@ -95,7 +95,7 @@ pub enum Staged {
     /// A file.
     File {
         /// Its contents.
-        bytes: Vec<u8>,
+        contents: Contents,
         /// Everything else.
         traits: Traits,
     },
@@ -119,7 +119,7 @@ pub enum Staged {
 #[derive(Debug, Clone)]
 enum Wish {
     File {
-        bytes: Vec<u8>,
+        contents: Contents,
         mode: u32,
         uid: u32,
         gid: u32,
@@ -208,10 +208,10 @@ pub fn build(mut input: Input<'_>) -> Result<Transaction, Vec<Finding>> {
 impl Record {
     fn wish(self) -> (PathBuf, Wish) {
         match self {
-            Record::Written { path, bytes } => (
+            Record::Written { path, contents } => (
                 path,
                 Wish::File {
-                    bytes,
+                    contents,
                     mode: PRIVATE,
                     uid: 0,
                     gid: 0,
@@ -239,6 +239,7 @@ impl Builder<'_> {
     }
 
     fn steps(&mut self) {
+        let mut contents = files::contents(self.input);
         let mut units = BTreeSet::new();
         let mut shadow = BTreeSet::new();
         for step in &self.input.plan.steps {
@@ -252,7 +253,7 @@ impl Builder<'_> {
                     step.target.to_string(),
                     "this change is not made by this version on any host",
                 ),
-                Target::File { path } => self.file(path),
+                Target::File { path } => self.file(path, contents.remove(path.as_str())),
                 Target::Unit { name } => {
                     units.insert(name.as_str());
                 }
@@ -310,6 +311,7 @@ impl Builder<'_> {
             .map(|(index, wish)| (wish.0.clone(), index))
             .collect();
         let mut placed = place::Placed::new(self.input.root);
+        placed.look_ahead(wishes.iter().map(|wish| wish.0.as_path()));
         for (index, (path, wish, housing)) in wishes.into_iter().enumerate() {
             if last[&path] == index
                 && let Err(finding) = placed.add(&self.input.id, &path, wish, housing)

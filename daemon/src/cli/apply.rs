@@ -11,13 +11,13 @@ use machineconfig::{Code, Finding, Policy, plan};
 use serde::Serialize;
 
 use super::answer::{Form, about, refuse, styles, unplaced};
-use super::recovery::take_up_first;
+use super::recovery::take_up_to_plan;
 use super::{Exit, fetch, message, print};
 use crate::confirm::Confirmation;
-use crate::converge::{Ending, Report, SCHEMA_VERSION, Wanted, converge, foresee_from};
+use crate::converge::{Ending, Report, SCHEMA_VERSION, Wanted, converge_from, foresee_from};
 use crate::journal::Purpose;
 use crate::node::Node;
-use crate::prospect::Standing;
+use crate::prospect::{Ahead, Standing};
 use crate::source::{self, Source};
 use crate::{reboot, rules};
 
@@ -103,20 +103,20 @@ enum Mode {
     },
 }
 
+/// What a command is told to bring a node to, and by which rules.
+type Read = (MachineConfig, Policy);
+/// What a node is found to be, for who looks and for who changes it.
+type Looked = (Option<Result<Option<Standing>, Vec<Finding>>>, Option<Ahead>);
+
 fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
     // Only who changes nothing may look before it has the lock.
     let looks = matches!(mode, Mode::DryRun);
-    if looks {
-        take_up_first(&target.root);
+    // What apply would refuse is no plan.
+    if looks && let Err(finding) = take_up_to_plan(&target.root) {
+        return refused(unplaced([finding]), target.output);
     }
     let node = Node::open(&target.root);
-    let (read, standing) = thread::scope(|scope| {
-        let node = node.as_ref().ok().filter(|_| looks);
-        let standing = node.map(|node| scope.spawn(|| Standing::of(node, None)));
-        let read = read(target);
-        let standing = standing.map(|standing| standing.join().expect("looking at a node does not panic"));
-        (read, standing)
-    });
+    let (read, (standing, ahead)) = read_and_look(target, node.as_ref().ok(), looks);
     let (config, policy) = match read {
         Ok(read) => read,
         Err(findings) => return refused(findings, target.output),
@@ -148,7 +148,8 @@ fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
             .and_then(|standing| foresee_from(&node, standing.flatten(), wanted))
             .map(|report| (report, None)),
         Mode::Apply { reboot, confirmation } => {
-            change(&node, wanted, &confirmation).map(|(report, armed)| (report, Some((reboot, armed))))
+            let changed = change(&node, ahead, wanted, &confirmation);
+            changed.map(|(report, armed)| (report, Some((reboot, armed))))
         }
     };
     let (report, after) = match done {
@@ -164,8 +165,24 @@ fn run(target: &Target, mode: Mode) -> anyhow::Result<Exit> {
     })
 }
 
+/// The config and the policy, and the node at the same time: as it stands for a plan, else ahead of a change.
+fn read_and_look(target: &Target, node: Option<&Node>, looks: bool) -> (Result<Read, Vec<Located>>, Looked) {
+    let look = |node| {
+        let standing = looks.then(|| Standing::of(node, None));
+        // What comes over a network may take its time, in which the node goes on.
+        let soon = !looks && !fetch::is_url(&target.config);
+        (standing, soon.then(|| Ahead::of(node)).flatten())
+    };
+    thread::scope(|scope| {
+        let look = node.map(|node| scope.spawn(move || look(node)));
+        let read = read(target);
+        let look = look.map(|look| look.join().expect("looking at a node does not panic"));
+        (read, look.unwrap_or_default())
+    })
+}
+
 /// The config and the policy, with everything that is wrong with them.
-fn read(target: &Target) -> Result<(MachineConfig, Policy), Vec<Located>> {
+fn read(target: &Target) -> Result<Read, Vec<Located>> {
     let Target {
         config,
         ca,
@@ -203,6 +220,7 @@ fn read(target: &Target) -> Result<(MachineConfig, Policy), Vec<Located>> {
 /// Changes the node under its lock.
 fn change(
     node: &Node,
+    ahead: Option<Ahead>,
     wanted: Wanted<'_>,
     confirmation: &Confirmation,
 ) -> Result<(Report, bool), Vec<Finding>> {
@@ -213,7 +231,7 @@ fn change(
     let armed = confirmation
         .arm(node, &wanted.config, wanted.policy)
         .map_err(|finding| vec![finding])?;
-    let done = converge(node, &lock, wanted);
+    let done = converge_from(node, &lock, ahead, wanted);
     let changed = done.as_ref().is_ok_and(|report| report.ending == Ending::Applied);
     if let Some(armed) = armed.as_ref().filter(|_| !changed) {
         armed.disarm(node);

@@ -23,7 +23,7 @@ use crate::{reboot, store};
 const ENCAPSULATED: &str = "/etc/ignition-machine-config-encapsulated.json";
 /// What it is called when it is done; that disables the unit that runs this (MCO daemon 1.6).
 const DONE: &str = "/etc/ignition-machine-config-encapsulated.json.bak";
-/// Between attempts at a first boot, which never gives up: nobody is there yet who could.
+/// Between attempts at a first boot, which does not give up while waiting can help: nobody is there yet who could.
 const RETRY: Duration = Duration::from_mins(1);
 
 /// Keep this node at its config
@@ -142,8 +142,9 @@ impl FirstBoot {
         loop {
             match complete(&root_mount, &machineconfig_file) {
                 Ok(exit) => return Ok(exit),
-                // The reference's unit relies on it: the machine waits for its config, however long that takes.
-                Err(findings) => refuse(findings, Exit::Failed),
+                Err(Obstacle::Lasting(finding)) => return Ok(refuse(unplaced([*finding]), Exit::Failed)),
+                // The reference's unit relies on it: the machine waits until it can be done, however long that takes.
+                Err(Obstacle::Passing(findings)) => refuse(findings, Exit::Failed),
             };
             message("trying again in a minute\n");
             thread::sleep(RETRY);
@@ -179,10 +180,28 @@ fn nics(root: &Path) -> Exit {
     Exit::Done
 }
 
+/// Why a first boot is not complete.
+enum Obstacle {
+    /// It may go by itself or be taken away: a node that is not up yet, somebody else at work, a config that is mended, an operating
+    /// system that is brought by other means.
+    Passing(Vec<Located>),
+    /// It stays: Ignition has written its files, and nobody will write another.
+    Lasting(Box<Finding>),
+}
+
+impl From<Vec<Located>> for Obstacle {
+    fn from(findings: Vec<Located>) -> Self {
+        Obstacle::Passing(findings)
+    }
+}
+
 /// The config of the first boot has no files: Ignition has written them. What is left is the operating system (MCO daemon 1.6).
-fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
+fn complete(root: &Path, file: &Path) -> Result<Exit, Obstacle> {
     let tell = |finding| unplaced([finding]).collect::<Vec<_>>();
     let node = Node::open(root).map_err(tell)?;
+    if !node.root.is_there(file).unwrap_or(true) {
+        return Err(Obstacle::Lasting(Box::new(no_config(file))));
+    }
     let path = node.path.join(file.strip_prefix("/").unwrap_or(file));
     let source = source::read(&path)?;
     source.expectation()?;
@@ -198,12 +217,13 @@ fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
     })?;
     if !missing.is_empty() {
         let message = format!("wants {}, which this version does not change", missing.join(", "));
-        return Err(tell(Finding::error(
+        let finding = Finding::error(
             Code::OS_CHANGE,
             format!("MachineConfig/{}", source.name),
             "",
             message,
-        )));
+        );
+        return Err(tell(finding).into());
     }
     // Its name says that this is done; nothing is left to reboot for.
     let failed = |failed: crate::host::write::Failed| {
@@ -225,6 +245,14 @@ fn complete(root: &Path, file: &Path) -> Result<Exit, Vec<Located>> {
     }
     message("the first boot is complete, no reboot is needed\n");
     Ok(Exit::Done)
+}
+
+fn no_config(file: &Path) -> Finding {
+    let message = format!(
+        "is not there: no server has laid down a config for the first boot, or the first boot is complete (then there is {DONE})"
+    );
+    Finding::error(Code::UNREADABLE, file.to_string_lossy(), "", message)
+        .remedy("Provision the machine by a server, or name the file with --machineconfig-file.")
 }
 
 /// What a config wants of the operating system and the node does not have, in words.

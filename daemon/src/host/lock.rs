@@ -35,7 +35,7 @@ const NEXT: &str = "/run/machine-config/generation.new";
 const MAX_BYTES: u64 = 4096;
 /// How often a lock that is held is asked for again. Its holder says who it is in its next few system calls, and one that ends while it
 /// starts a program leaves the lock to that for a moment.
-const ASKED: u32 = 20;
+const ASKED: u32 = 100;
 /// How long between two askings.
 const BETWEEN: Duration = Duration::from_millis(5);
 
@@ -133,6 +133,17 @@ impl<'a> Lock<'a> {
             generation,
             _handle: handle,
         })
+    }
+}
+
+impl Lock<'_> {
+    /// Whether no other writer has been at work since writers stood so.
+    #[must_use]
+    pub fn follows(&self, before: Standing) -> bool {
+        match before {
+            Standing::Idle { generation } => generation.wrapping_add(1) == self.generation,
+            Standing::Writing | Standing::CutOff { .. } => false,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use machineconfig::Code;
 
 use super::{Builder, Housing, Wish, held};
-use crate::change::State;
+use crate::change::{Contents, State};
 use crate::host::shadow;
 
 /// Where the keys of a user are, below the home directory.
@@ -54,7 +54,7 @@ impl Builder<'_> {
         self.wishes.push((
             path,
             Wish::File {
-                bytes,
+                contents: Contents::of(bytes),
                 mode: 0o600,
                 uid,
                 gid,
@@ -105,7 +105,7 @@ impl Builder<'_> {
         self.wish(
             shadow::PATH.into(),
             Wish::File {
-                bytes: text,
+                contents: Contents::of(text),
                 mode: state.mode,
                 uid: state.uid,
                 gid: state.gid,

@@ -3,9 +3,10 @@
 //! `orig/` holds what a package of the host had at a path before a config took it over, and `noorig/` an empty stamp where there
 //! was nothing to keep; when the config lets go of the path, the original comes back or the path goes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ignition::contents::ContentsError;
 use machineconfig::layout::UNIT_DIRECTORY;
 use machineconfig::plan::{Change, Target};
 use machineconfig::wanted::{Id, WantedOwner};
@@ -15,7 +16,8 @@ use sha2::{Digest, Sha256};
 
 use super::place::MAX_NAME;
 use super::{Builder, Wish, finding, held};
-use crate::change::State;
+use crate::abreast;
+use crate::change::{Contents, State};
 
 /// Originals of the host.
 const ORIGINALS: &str = "/etc/machine-config-daemon/orig";
@@ -78,14 +80,14 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// A file that is added, changed or removed.
-    pub(super) fn file(&mut self, path: &str) {
-        let Some(wanted) = self.input.desired.files.get(path) else {
+    /// A file that is added, changed or removed, and what the desired config wants in it.
+    pub(super) fn file(&mut self, path: &str, contents: Option<Result<Contents, ContentsError>>) {
+        let Some((wanted, contents)) = self.input.desired.files.get(path).zip(contents) else {
             self.let_go(path);
             return;
         };
-        let bytes = match wanted.contents() {
-            Ok(bytes) => bytes,
+        let contents = match contents {
+            Ok(contents) => contents,
             Err(error) => return self.refuse(Code::CONTENTS_UNREADABLE, path, error.to_string()),
         };
         let Some((uid, gid)) = self.owner(path, &wanted.owner) else {
@@ -96,7 +98,7 @@ impl Builder<'_> {
         self.wish(
             path.into(),
             Wish::File {
-                bytes,
+                contents,
                 mode,
                 uid,
                 gid,
@@ -110,7 +112,7 @@ impl Builder<'_> {
         self.wish(
             path.into(),
             Wish::File {
-                bytes: contents.into(),
+                contents: Contents::of(contents.into()),
                 mode: 0o644,
                 uid: 0,
                 gid: 0,
@@ -163,7 +165,7 @@ impl Builder<'_> {
         let there = held(self.input.root, Path::new(path)).ok().flatten();
         if let (Some((bytes, State::File(state))), true) = (there, self.vendor.contains(path)) {
             let wish = Wish::File {
-                bytes,
+                contents: Contents::of(bytes),
                 mode: state.mode,
                 uid: state.uid,
                 gid: state.gid,
@@ -173,7 +175,7 @@ impl Builder<'_> {
             self.wish(
                 stamp,
                 Wish::File {
-                    bytes: Vec::new(),
+                    contents: Contents::of(Vec::new()),
                     mode: 0o644,
                     uid: 0,
                     gid: 0,
@@ -195,7 +197,7 @@ impl Builder<'_> {
             self.wish(original, Wish::Absent);
             if self.vendor.contains(path) {
                 let wish = Wish::File {
-                    bytes,
+                    contents: Contents::of(bytes),
                     mode: state.mode,
                     uid: state.uid,
                     gid: state.gid,
@@ -212,6 +214,36 @@ impl Builder<'_> {
     pub(super) fn is_there(&mut self, path: &Path) -> bool {
         self.looker.is_there(path).unwrap_or(false)
     }
+}
+
+/// The contents of every file of the plan that the desired config has, by path.
+pub(super) fn contents<'a>(
+    input: &'a super::Input<'_>,
+) -> BTreeMap<&'a str, Result<Contents, ContentsError>> {
+    let steps = input.plan.steps.iter();
+    let paths: Vec<&str> = steps
+        .filter_map(|step| match &step.target {
+            Target::File { path } => Some(path.as_str()),
+            Target::OsImage
+            | Target::KernelType
+            | Target::Extensions
+            | Target::KernelArguments
+            | Target::Fips
+            | Target::Unit { .. }
+            | Target::Dropin { .. }
+            | Target::SshKeys { .. }
+            | Target::PasswordHash { .. }
+            | Target::Accounts => None,
+        })
+        .collect();
+    let decode = |(): &mut (), path: &&str| {
+        let wanted = input.desired.files.get(*path)?;
+        Some(wanted.contents().map(Contents::of))
+    };
+    let decoded = abreast::map(&paths, || (), decode);
+    let both = paths.into_iter().zip(decoded);
+    both.filter_map(|(path, decoded)| Some((path, decoded?)))
+        .collect()
 }
 
 impl super::Input<'_> {

@@ -10,7 +10,8 @@ use machineconfig::{Code, Finding};
 use sha2::{Digest, Sha256};
 
 use super::{COMMON, Housing, PRIVATE, Staged, Wish, change, finding, new_directory};
-use crate::change::{Change, NewDirectory, State};
+use crate::abreast;
+use crate::change::{Change, Contents, NewDirectory, State};
 use crate::host::file_system::{FileSystem, Fixed};
 use crate::host::{Found, Looker, Root, Traits, WayError};
 
@@ -40,7 +41,7 @@ pub(super) struct Placed<'a> {
     places: BTreeMap<PathBuf, Option<usize>>,
     /// Directories looked at already: where they are, and on what.
     known: BTreeMap<PathBuf, Home>,
-    /// What was looked at out of turn, by place.
+    /// What was looked at ahead or out of turn, by place.
     seen: BTreeMap<PathBuf, (State, Attributes)>,
 }
 
@@ -82,6 +83,28 @@ impl<'a> Placed<'a> {
         }
     }
 
+    /// Looks at what is there now at each of the paths, as far as that can be told without saying why not; the others are looked at in
+    /// turn.
+    pub(super) fn look_ahead<'p>(&mut self, paths: impl Iterator<Item = &'p Path>) {
+        let mut directories: BTreeMap<&Path, Option<PathBuf>> = BTreeMap::new();
+        let mut places = Vec::new();
+        for path in paths {
+            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+                continue;
+            };
+            let real = directories
+                .entry(parent)
+                .or_insert_with(|| self.root.real_directory(parent).ok().flatten());
+            places.extend(real.as_ref().map(|real| (path, real.join(name))));
+        }
+        let look = |looker: &mut Looker<'_>, (path, place): &(&Path, PathBuf)| now(looker, path, place).ok();
+        let seen = abreast::map(&places, || self.root.looker(), look);
+        let both = places.into_iter().zip(seen);
+        self.seen = both
+            .filter_map(|((_, place), seen)| Some((place, seen?)))
+            .collect();
+    }
+
     /// Adds what is wanted at `path`; nothing if it is so already.
     pub(super) fn add(&mut self, id: &str, path: &Path, wish: Wish, housing: Housing) -> Result<(), Finding> {
         let parent = path.parent().unwrap_or(Path::new("/"));
@@ -117,8 +140,8 @@ impl<'a> Placed<'a> {
             .rooms
             .get_mut(&home.mount)
             .expect("the home has been looked at");
-        if let Staged::File { bytes, .. } = &staged {
-            space.bytes += (bytes.len() as u64).next_multiple_of(space.system.block);
+        if let Staged::File { contents, .. } = &staged {
+            space.bytes += (contents.bytes().len() as u64).next_multiple_of(space.system.block);
             space.files += 1;
         }
         if space.system.read_only {
@@ -146,7 +169,10 @@ impl<'a> Placed<'a> {
     fn same_as(&mut self, of: &Path, mount: u64) -> Result<(State, Staged), Finding> {
         let home = self.look(of.parent().unwrap_or(Path::new("/")), of)?;
         let place = home.path.join(of.file_name().unwrap_or_default());
-        let (state, attributes) = now(&mut self.looker, of, &place)?;
+        let (state, attributes) = match self.seen.remove(&place) {
+            Some(seen) => seen,
+            None => now(&mut self.looker, of, &place)?,
+        };
         let (uid, gid) = self.root.owner_of_new(0, 0);
         let private = Traits {
             mode: PRIVATE,
@@ -167,10 +193,11 @@ impl<'a> Placed<'a> {
                     .read(&place, ignition::contents::MAX_INFLATED as u64)
                     .map_err(|error| finding(Code::NODE_UNREADABLE, shown(of), error.to_string()))?
                     .unwrap_or_default();
+                let contents = Contents::of(bytes);
                 (
-                    State::file(&bytes, &private),
+                    contents.state(&private),
                     Staged::File {
-                        bytes,
+                        contents,
                         traits: private,
                     },
                 )
@@ -454,7 +481,7 @@ fn wanted(wish: Wish, attributes: Attributes) -> (State, Staged) {
             },
         ),
         Wish::File {
-            bytes,
+            contents,
             mode,
             uid,
             gid,
@@ -465,7 +492,7 @@ fn wanted(wish: Wish, attributes: Attributes) -> (State, Staged) {
                 gid,
                 attributes,
             };
-            (State::file(&bytes, &traits), Staged::File { bytes, traits })
+            (contents.state(&traits), Staged::File { contents, traits })
         }
     }
 }

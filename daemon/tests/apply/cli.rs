@@ -377,6 +377,45 @@ fn a_first_boot_is_completed_once_its_operating_system_is_there() {
 }
 
 #[test]
+fn a_first_boot_without_a_config_ends_and_says_so() {
+    let root = Root::new();
+    let output = Command::new("timeout")
+        .arg("20")
+        .arg(env!("CARGO_BIN_EXE_machine-config-daemon"))
+        .args(["firstboot-complete-machineconfig", "--root-mount"])
+        .arg(root.directory.path())
+        .output()
+        .unwrap();
+    let told = all(&output);
+    assert_eq!(code(&output), 1, "{told}");
+    assert!(
+        told.contains("MC1001") && told.contains("ignition-machine-config-encapsulated.json"),
+        "{told}"
+    );
+    assert!(!told.contains("trying again"), "{told}");
+}
+
+#[test]
+fn a_plan_on_a_damaged_journal_is_refused_as_the_change_would_be() {
+    let root = Root::new();
+    let path = config(&root, "rendered-a", &one_file("/etc/a", "one"));
+    let plan = ["plan", "--config", path.as_str()];
+    assert_eq!(code(&daemon(&root, &plan)), 2, "a reboot would be due");
+    root.write("/var/lib/machine-config/journal", "what is this\n");
+    for arguments in [
+        &plan[..],
+        &["apply", "--dry-run", "--config", &path],
+        &["apply", "--config", &path],
+    ] {
+        let output = daemon(&root, arguments);
+        let told = all(&output);
+        assert_eq!(code(&output), 4, "{arguments:?}: {told}");
+        assert!(told.contains("MC7005"), "{arguments:?}: {told}");
+    }
+    assert!(!root.path("/etc/a").exists());
+}
+
+#[test]
 fn a_config_comes_once_with_the_flags_of_the_reference() {
     let root = Root::new();
     let path = config(&root, "rendered-a", &one_file("/etc/a", "one"));

@@ -22,6 +22,8 @@ use crate::node::{Root, apply_to, config, directory};
 
 /// What is ours, and not the config's.
 const OURS: [&str; 2] = ["/var/lib/machine-config", "/run"];
+/// Files that are worth two threads.
+const MANY: usize = 400;
 /// The record of the current config.
 const CURRENT: &str = "/etc/machine-config-daemon/currentconfig";
 
@@ -72,21 +74,37 @@ fn to() -> MachineConfig {
     )
 }
 
+/// A config of so many files that they are not changed one after the other.
+fn many(name: &str, text: &str) -> MachineConfig {
+    let files: Vec<_> = (0..MANY)
+        .map(|number| file(&format!("/etc/many/{}/{number}", number % 5), text, 0o644))
+        .collect();
+    config(
+        name,
+        json!({"ignition": {"version": "3.4.0"}, "storage": {"files": files}}),
+    )
+}
+
 impl Case {
     fn new() -> Self {
+        Self::between(&from(), to())
+    }
+
+    fn between(from: &MachineConfig, to: MachineConfig) -> Self {
+        quiet();
         let root = Root::new();
-        root.apply(&from()).unwrap();
+        root.apply(from).unwrap();
         let before = Tree::read_from(root.directory.path()).unwrap();
         let old = managed(&before);
         let twin = tempfile_of(&before);
-        apply_to(&Node::open(twin.path()).unwrap(), &to(), Purpose::Apply).unwrap();
+        apply_to(&Node::open(twin.path()).unwrap(), &to, Purpose::Apply).unwrap();
         let new = managed(&Tree::read_from(twin.path()).unwrap());
         assert_ne!(old.difference(&new), "");
         Self {
             before,
             old,
             new,
-            to: to(),
+            to,
             _root: root,
         }
     }
@@ -112,6 +130,19 @@ impl Case {
             )),
         }
     }
+}
+
+/// Thousands of applies are cut off or refused here, and each says so; what went wrong in a test the harness tells on standard output.
+/// The warnings are in a file beside the other things of the tests.
+fn quiet() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crash-warnings.log");
+    // Of one process, and each child has its own.
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        .unwrap();
+    rustix::stdio::dup2_stderr(log).unwrap();
 }
 
 /// What a node is after all.

@@ -10,7 +10,7 @@ use daemon::host::{Op, Tap};
 use daemon::node::Node;
 use std::os::unix::process::ExitStatusExt;
 
-use super::{Case, Side, apply, recover, recover_node, tidy, to};
+use super::{Case, Side, apply, many, recover, recover_node, tidy, to};
 use crate::model::Killer;
 use crate::node::apply_to;
 
@@ -19,6 +19,8 @@ const DIRECTORY: &str = "CRASH_ENGINE_DIRECTORY";
 const POINT: &str = "CRASH_ENGINE_POINT";
 /// Every how many points of an apply its recovery is cut off too, at all of its own.
 const NESTED: u64 = 7;
+/// At how many points an apply of many files is killed.
+const KILLS: u64 = 24;
 
 #[test]
 fn killed_at_every_point_the_node_is_old_or_new() {
@@ -64,6 +66,52 @@ fn killed_at_every_point_the_node_is_old_or_new() {
     assert!(
         sides.iter().all(|side| *side > 0),
         "all kills led to the same side: {sides:?}"
+    );
+}
+
+#[test]
+fn killed_while_two_threads_are_at_work_the_node_is_old_or_new() {
+    if let (Ok(directory), Ok(point)) = (std::env::var(DIRECTORY), std::env::var(POINT)) {
+        let killer = Killer::killing(point.parse().unwrap());
+        let node = Node::open_tapped(Path::new(&directory), Arc::new(killer)).unwrap();
+        apply_to(
+            &node,
+            &many("rendered-to", "new"),
+            daemon::journal::Purpose::Apply,
+        )
+        .unwrap();
+        return;
+    }
+    let case = Case::between(&many("rendered-from", "old"), many("rendered-to", "new"));
+    let points = points(&case);
+    let mut sides = [0_u32; 2];
+    for point in (0..points).step_by(usize::try_from(points / KILLS).unwrap()) {
+        let copy = case.copy();
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "engine::kill::killed_while_two_threads_are_at_work_the_node_is_old_or_new",
+            ])
+            .env(DIRECTORY, copy.path())
+            .env(POINT, point.to_string())
+            .output()
+            .unwrap()
+            .status;
+        assert_eq!(
+            status.signal(),
+            Some(9),
+            "at point {point} it was not killed: {status}"
+        );
+        recover(copy.path()).unwrap();
+        let side = case
+            .side(copy.path())
+            .unwrap_or_else(|mix| panic!("killed at point {point}: {mix}"));
+        tidy(copy.path(), side);
+        sides[side as usize] += 1;
+    }
+    assert!(
+        sides.iter().all(|side| *side > 3),
+        "nearly all kills led to the same side: {sides:?}"
     );
 }
 

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::io::Read as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -88,6 +88,10 @@ pub(crate) struct Script {
     pub(crate) with_logind: bool,
     pub(crate) with_flags: bool,
     pub(crate) calls: Vec<String>,
+    /// So many requests for a job are refused first.
+    pub(crate) refused: u32,
+    /// A file that is read at each request to do something; what it says is noted with the request.
+    pub(crate) reads: Option<PathBuf>,
 }
 
 impl Default for Script {
@@ -99,6 +103,8 @@ impl Default for Script {
             with_logind: true,
             with_flags: true,
             calls: Vec::new(),
+            refused: 0,
+            reads: None,
         }
     }
 }
@@ -254,6 +260,13 @@ impl Manager {
         self.0.lock().unwrap().calls.push(call.into());
     }
 
+    /// What there is to read.
+    fn read(&self) -> String {
+        let file = self.0.lock().unwrap().reads.clone();
+        file.map(|file| format!(" with {}", std::fs::read_to_string(file).unwrap()))
+            .unwrap_or_default()
+    }
+
     async fn take(
         &self,
         method: &str,
@@ -262,7 +275,14 @@ impl Manager {
         connection: &Connection,
         emitter: SignalEmitter<'_>,
     ) -> fdo::Result<OwnedObjectPath> {
-        self.note(format!("{method} {name} {mode}"));
+        {
+            let mut script = self.0.lock().unwrap();
+            if script.refused > 0 {
+                script.refused -= 1;
+                return Err(fdo::Error::AccessDenied("not yet".into()));
+            }
+        }
+        self.note(format!("{method} {name} {mode}{}", self.read()));
         let job = self.0.lock().unwrap().job;
         let later = emitter.to_owned();
         let unit = name.to_owned();
@@ -313,7 +333,7 @@ impl Manager {
     }
 
     fn reload(&self) {
-        self.note("Reload");
+        self.note(format!("Reload{}", self.read()));
     }
 
     async fn start_unit(
