@@ -15,6 +15,7 @@ mod events;
 mod fake;
 mod leader;
 mod log;
+mod masters;
 mod metrics;
 mod policy;
 mod queue;

@@ -19,7 +19,7 @@ use crate::caches::{Change, Stored, feed, guarded, is_same_node, plain, stored, 
 use crate::context::Context;
 use crate::queue::{self, Next};
 use crate::rollout::{Rollout, is_control_plane};
-use crate::{certificates, defaults, drain, policy, render, reports, rollout, status};
+use crate::{certificates, defaults, drain, masters, policy, render, reports, rollout, status};
 
 /// Pools that are looked at at once, by each part.
 const ONE: usize = 1;
@@ -87,6 +87,8 @@ fn watch(wiring: &Arc<Wiring>, parts: &mut JoinSet<()>) {
         let api = context.api::<DeserializeGuard<MachineConfiguration>>();
         feed(api, &context.caches.settings, open, |change| w.settings(&change)).await;
     });
+    let w = Arc::clone(wiring);
+    parts.spawn(async move { masters::follow(&w.context).await });
 }
 
 /// Works once everything is known.
@@ -114,6 +116,7 @@ async fn work(wiring: Arc<Wiring>) {
         queue::run(&queues.reports, reports::AT_ONCE, |node| reports::reconcile(
             context, node
         )),
+        masters::run(context),
         queue::run(&queues.singletons, ONE, |key| singleton(context, key)),
     );
 }
@@ -162,6 +165,7 @@ impl Wiring {
         for node in &nodes {
             let name = node.metadata.name.as_deref().unwrap_or_default();
             queues.drain.wake(name, NOW);
+            queues.masters.wake(name, NOW);
             queues.reports.wake(name, NOW);
         }
         for report in caches.reports.all() {
@@ -210,6 +214,7 @@ impl Wiring {
             self.pool_of_nodes(&pool);
         }
         queues.drain.wake(change.name, NOW);
+        queues.masters.wake(change.name, NOW);
         queues.reports.wake(change.name, NOW);
     }
 
