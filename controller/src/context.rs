@@ -63,6 +63,8 @@ pub(crate) struct Queues {
     pub(crate) status: Queue,
     /// Nodes that ask for something.
     pub(crate) drain: Queue,
+    /// Nodes whose labels and taints are to be looked after.
+    pub(crate) masters: Queue,
     /// Nodes whose MachineConfigNode is to be kept.
     pub(crate) reports: Queue,
     /// Objects of which there is one.
@@ -82,6 +84,8 @@ struct Shared {
     lost: BTreeMap<String, Arc<Stored>>,
     /// What pools were pointed at last, which their cache may not know yet.
     targets: BTreeMap<String, String>,
+    /// Whether masters take the work of others; none where nobody says so.
+    masters_schedulable: Option<bool>,
 }
 
 impl std::fmt::Debug for ClientOf {
@@ -98,6 +102,7 @@ impl Default for Queues {
             marks: Queue::new("marks", ROLLOUT_REST),
             status: Queue::new("status", STATUS_REST),
             drain: Queue::new("drain", Duration::ZERO),
+            masters: Queue::new("masters", Duration::ZERO),
             reports: Queue::new("reports", Duration::ZERO),
             singletons: Queue::new("singletons", Duration::ZERO),
             joining: Queue::new("joining", Duration::ZERO),
@@ -176,6 +181,17 @@ impl Context {
     /// What pools were pointed at last.
     pub(crate) fn targets(&self) -> Vec<String> {
         self.shared().targets.values().cloned().collect()
+    }
+
+    /// Whether masters take the work of others; none where nobody says so.
+    pub(crate) fn masters_schedulable(&self) -> Option<bool> {
+        self.shared().masters_schedulable
+    }
+
+    /// Notes that; the result is whether it is new.
+    pub(crate) fn schedule_masters(&self, said: Option<bool>) -> bool {
+        let mut shared = self.shared();
+        std::mem::replace(&mut shared.masters_schedulable, said) != said
     }
 
     fn shared(&self) -> MutexGuard<'_, Shared> {

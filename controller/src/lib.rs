@@ -16,6 +16,7 @@ mod fake;
 mod joining;
 mod leader;
 mod log;
+mod masters;
 mod metrics;
 mod policy;
 mod queue;

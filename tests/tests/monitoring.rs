@@ -61,9 +61,14 @@ fn metrics() -> BTreeSet<String> {
 }
 
 fn rules() -> Vec<Value> {
-    let manifest: Value = serde_saphyr::from_str(&read("deploy/monitoring/rules.yaml")).unwrap();
-    let groups = manifest["spec"]["groups"].as_array().unwrap();
-    let rules = groups.iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let manifest: Value =
+        serde_saphyr::from_str(&read("deploy/monitoring/rules.yaml")).expect("the rules are YAML");
+    let groups = manifest["spec"]["groups"]
+        .as_array()
+        .expect("the rules are in groups");
+    let rules = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().expect("a group has rules"));
     rules.cloned().collect()
 }
 

@@ -19,7 +19,7 @@ use crate::caches::{Change, Stored, feed, guarded, is_same_node, plain, stored, 
 use crate::context::Context;
 use crate::queue::{self, Next};
 use crate::rollout::{Rollout, is_control_plane};
-use crate::{certificates, defaults, drain, joining, policy, render, reports, rollout, status};
+use crate::{certificates, defaults, drain, joining, masters, policy, render, reports, rollout, status};
 
 /// Pools that are looked at at once, by each part.
 const ONE: usize = 1;
@@ -99,6 +99,8 @@ fn watch(wiring: &Arc<Wiring>, parts: &mut JoinSet<()>) {
             .await;
         });
     }
+    let w = Arc::clone(wiring);
+    parts.spawn(async move { masters::follow(&w.context).await });
 }
 
 /// Works once everything is known.
@@ -126,6 +128,7 @@ async fn work(wiring: Arc<Wiring>) {
         queue::run(&queues.reports, reports::AT_ONCE, |node| reports::reconcile(
             context, node
         )),
+        masters::run(context),
         queue::run(&queues.singletons, ONE, |key| singleton(context, key)),
         joining::work(context),
     );
@@ -175,6 +178,7 @@ impl Wiring {
         for node in &nodes {
             let name = node.metadata.name.as_deref().unwrap_or_default();
             queues.drain.wake(name, NOW);
+            queues.masters.wake(name, NOW);
             queues.reports.wake(name, NOW);
         }
         for report in caches.reports.all() {
@@ -224,6 +228,7 @@ impl Wiring {
             self.pool_of_nodes(&pool);
         }
         queues.drain.wake(change.name, NOW);
+        queues.masters.wake(change.name, NOW);
         queues.reports.wake(change.name, NOW);
     }
 

@@ -163,6 +163,11 @@ fn refusals(cluster: &Cluster) -> Result<()> {
     });
     let configurations = "/apis/operator.openshift.io/v1/machineconfigurations";
     refused(cluster, configurations, &configuration, "is named cluster")?;
+    only_its_own_report(cluster)
+}
+
+/// A daemon writes to the MachineConfigNode of the node that its token is bound to, and to no other.
+fn only_its_own_report(cluster: &Cluster) -> Result<()> {
     // A token that is bound to no node writes to no MachineConfigNode, whatever its name.
     let node = json!({
         "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfigNode", "metadata": {"name": "a"},

@@ -28,8 +28,9 @@ fn the_controller_keeps_its_promises_on_a_real_api_server() -> Result<()> {
 
 fn scenarios(world: &mut World) -> Result<()> {
     type Scenario = fn(&mut World) -> Result<()>;
-    let all: [(&str, Scenario); 10] = [
+    let all: [(&str, Scenario); 11] = [
         ("defaults", what_must_be_there_is_made),
+        ("masters", masters_take_work_as_the_scheduler_says),
         ("one-by-one", one_node_at_a_time_up_to_updated),
         ("paused", a_paused_pool_is_rendered_and_not_rolled_out),
         ("bad", a_bad_config_degrades_its_pool_and_heals),
@@ -80,6 +81,40 @@ fn what_must_be_there_is_made(world: &mut World) -> Result<()> {
         "nobody leads"
     );
     Ok(())
+}
+
+fn masters_take_work_as_the_scheduler_says(world: &mut World) -> Result<()> {
+    let schedulers = "/apis/config.openshift.io/v1/schedulers";
+    let name = "scheduled-1";
+    let master = "node-role.kubernetes.io/master";
+    let node =
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {master: ""}}});
+    world.api().create("/api/v1/nodes", &node)?;
+    let taints_of = |node: &serde_json::Value| {
+        let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
+        taints
+            .iter()
+            .any(|taint| taint["key"] == master && taint["effect"] == "NoSchedule")
+    };
+    wait("a master to be called control plane", || {
+        let labels = world.node(name)?["metadata"]["labels"].clone();
+        Ok((labels["node-role.kubernetes.io/control-plane"] == "").then_some(()))
+    })?;
+    world.api().merge(
+        &format!("{schedulers}/cluster"),
+        &json!({"spec": {"mastersSchedulable": true}}),
+    )?;
+    let takes_work = |takes: bool| {
+        wait(&format!("a master to take work: {takes}"), || {
+            let node = world.node(name)?;
+            let is_worker = node["metadata"]["labels"]["node-role.kubernetes.io/worker"] == "";
+            Ok((is_worker == takes && taints_of(&node) != takes).then_some(()))
+        })
+    };
+    takes_work(true)?;
+    world.api().delete(&format!("{schedulers}/cluster"))?;
+    takes_work(false)?;
+    world.api().delete(&World::node_path(name))
 }
 
 fn one_node_at_a_time_up_to_updated(world: &mut World) -> Result<()> {

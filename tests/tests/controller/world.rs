@@ -51,8 +51,37 @@ impl World {
         world.cluster.install_accounts()?;
         let kubeconfig = world.cluster.kubeconfig_of(Account::Controller, None)?;
         std::fs::write(world.kubeconfig(), kubeconfig.to_string())?;
+        world.define_scheduler()?;
         world.start_controller()?;
         Ok(world)
+    }
+
+    /// The kind Scheduler and the object of it that OpenShift has, as far as the controller reads it.
+    fn define_scheduler(&self) -> Result<()> {
+        let spec = json!({"type": "object", "properties": {"mastersSchedulable": {"type": "boolean"}}});
+        let definition = json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": "schedulers.config.openshift.io"},
+            "spec": {
+                "group": "config.openshift.io", "scope": "Cluster",
+                "names": {"plural": "schedulers", "singular": "scheduler", "kind": "Scheduler", "listKind": "SchedulerList"},
+                "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "type": "object", "properties": {"spec": spec},
+                }}}],
+            },
+        });
+        let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+        self.api().create(definitions, &definition)?;
+        let scheduler = json!({
+            "apiVersion": "config.openshift.io/v1", "kind": "Scheduler", "metadata": {"name": "cluster"},
+            "spec": {"mastersSchedulable": false},
+        });
+        wait("the kind Scheduler", || {
+            self.api()
+                .create("/apis/config.openshift.io/v1/schedulers", &scheduler)
+                .map(Some)
+        })
+        .map(drop)
     }
 
     /// The controller's own: it may do what its account may, and nothing more.
