@@ -26,7 +26,11 @@ enum Chore {
     /// Tell the whole path as a story: render, serve, fetch, plan and drift, in a temporary directory
     Demo,
     /// Format, lint, build and test everything; what the tests need is installed or named
-    Test,
+    Test {
+        /// Only a part of it
+        #[command(subcommand)]
+        only: Option<Part>,
+    },
     /// Measure speed and memory against the goals, in one table
     Bench {
         /// Measure clusters with thousands of nodes and real daemons, instead of the programs by themselves; takes root
@@ -66,6 +70,17 @@ enum Chore {
     },
 }
 
+/// A part of the tests that is run by itself.
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// The scenarios on a real cluster, all or some
+    Scenarios {
+        /// Only those whose name contains this
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+    },
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().chore {
         None => {
@@ -73,7 +88,10 @@ fn main() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Some(Chore::Demo) => chores::demo(),
-        Some(Chore::Test) => Ok(test::run_all()),
+        Some(Chore::Test { only: None }) => Ok(test::run_all()),
+        Some(Chore::Test {
+            only: Some(Part::Scenarios { name }),
+        }) => test::run_scenarios(name.as_deref()).map(|()| ExitCode::SUCCESS),
         Some(Chore::Bench { cluster, only, json }) => {
             chores::bench(cluster, only.as_deref(), json.as_deref())
         }

@@ -1,5 +1,6 @@
 //! The one test command: every step with a heading and its time, and one line at the end that says how it went.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -230,12 +231,7 @@ fn clusters() -> Result<()> {
     if !needs::is_root() {
         bail!("clusters have networks and machines of their own, which only root may make: run this as root");
     }
-    needs::provide_for_clusters()?;
-    let programs = guest::programs()?;
-    println!("parts of clusters: built from Go modules if they are not there (once, ten minutes or more)");
-    run(built("cluster", false)?
-        .arg("parts")
-        .env("GUEST_PROGRAMS", &programs))?;
+    let programs = parts_of_clusters()?;
     let mut test = cargo([
         "test",
         "--quiet",
@@ -253,7 +249,31 @@ fn clusters() -> Result<()> {
         // Each has a control plane and nodes of its own.
         "--test-threads=2",
     ])?;
-    run(test.env("GUEST_PROGRAMS", programs))
+    run(test.env("GUEST_PROGRAMS", &programs))?;
+    scenarios(&programs, None)
+}
+
+/// Sees to what clusters are made of, and returns where the static programs are.
+fn parts_of_clusters() -> Result<PathBuf> {
+    needs::provide_for_clusters()?;
+    let programs = guest::programs()?;
+    println!("parts of clusters: built from Go modules if they are not there (once, ten minutes or more)");
+    run(built("cluster", false)?
+        .arg("parts")
+        .env("GUEST_PROGRAMS", &programs))?;
+    Ok(programs)
+}
+
+/// The scenarios whose names contain this, or all. They share a cluster, and see themselves to how many run at once.
+fn scenarios(programs: &Path, name: Option<&str>) -> Result<()> {
+    let mut test = cargo(["test", "--workspace", "--test", "scenarios", "--", "--ignored"])?;
+    run(test.args(name).env("GUEST_PROGRAMS", programs))
+}
+
+/// Builds what scenarios take, and runs some of them, or all.
+pub(crate) fn run_scenarios(name: Option<&str>) -> Result<()> {
+    build()?;
+    scenarios(&parts_of_clusters()?, name)
 }
 
 /// The tests that `cargo test` leaves out, since they need root, QEMU, a kernel for guests and static programs.

@@ -163,3 +163,60 @@ fn overlay_of(dir: &Path, repository: &Path) -> Result<String> {
     });
     Ok(overlay.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::{Value, json};
+
+    use super::{PREFIX, is_done, make_image, overlay_of};
+    use crate::repository;
+
+    #[test]
+    fn an_overlay_leads_to_the_base_and_changes_the_image_only() {
+        let overlay = overlay_of(Path::new("/a/b"), repository()).unwrap();
+        let overlay: Value = serde_json::from_str(&overlay).unwrap();
+        let base = overlay["resources"][0].as_str().unwrap();
+        assert_eq!(
+            Path::new("/").join(base.strip_prefix("../../").unwrap()),
+            repository().canonicalize().unwrap().join("deploy/base")
+        );
+        assert_eq!(overlay["images"][0]["newName"], "localhost/machine-config");
+        let patches = overlay["patches"].as_array().unwrap();
+        assert!(
+            patches
+                .iter()
+                .all(|patch| patch["patch"].as_str().unwrap().contains("imagePullPolicy"))
+        );
+    }
+
+    #[test]
+    fn a_node_is_done_with_a_config_that_it_is_to_have() {
+        let node = |current: &str, desired: &str, state: &str| {
+            let key = |name: &str| format!("{PREFIX}{name}");
+            json!({"metadata": {"annotations": {
+                key("currentConfig"): current, key("desiredConfig"): desired, key("state"): state,
+            }}})
+        };
+        assert!(is_done(&node("a", "a", "Done")));
+        for other in [
+            node("a", "b", "Done"),
+            node("a", "a", "Working"),
+            node("", "", "Done"),
+        ] {
+            assert!(!is_done(&other), "{other}");
+        }
+        assert!(!is_done(&json!({})));
+    }
+
+    #[test]
+    fn an_image_lacks_no_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = make_image(dir.path(), &dir.path().join("archive")).unwrap_err();
+        assert!(
+            error.to_string().contains("machine-config-controller is missing"),
+            "{error}"
+        );
+    }
+}

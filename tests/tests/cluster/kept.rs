@@ -69,6 +69,11 @@ fn a_kept_cluster_is_steered_by_hand_beside_another_and_leaves_nothing() -> Resu
     );
     ensure!(Path::new(&succeed(&name, &["kubeconfig"])?) == state.kubeconfig);
 
+    let current = state.nodes["worker-1"]
+        .root
+        .join("etc/machine-config-daemon/currentconfig");
+    let current = fs::read_to_string(&current).context("the node has no config of ours")?;
+    ensure!(current.contains("rendered-worker-"), "{current}");
     let host = succeed(&name, &["exec", "worker-1", "--", "cat", "/etc/hostname"])?;
     ensure!(host == "worker-1", "{host}");
     let failed = ask(&name, &["exec", "worker-1", "--", "sh", "-c", "exit 7"])?;
@@ -91,6 +96,18 @@ fn a_kept_cluster_is_steered_by_hand_beside_another_and_leaves_nothing() -> Resu
         boot(&name)? != before,
         "the node was cut and started in the same boot"
     );
+    // It keeps its images, so our daemon runs in the new boot too.
+    let daemon = [
+        "exec",
+        "worker-1",
+        "--",
+        "pgrep",
+        "--full",
+        "^/machine-config-daemon start",
+    ];
+    wait_for("the daemon to run again", UP, || {
+        Ok((ask(&name, &daemon)?.code == Some(0)).then_some(()))
+    })?;
     let journal = succeed(&name, &["logs", "worker-1"])?;
     ensure!(journal.contains("kubelet"), "{journal}");
 

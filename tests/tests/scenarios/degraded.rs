@@ -11,50 +11,47 @@ use crate::world::World;
 /// A path that no node can have: a file is where it needs a directory.
 const IMPOSSIBLE: &str = "/etc/hostname/below";
 
-/// What refuses a MachineConfig, by the name of the class: its spec, the code, and a word of the message that names the field.
-fn refusals() -> Vec<(&'static str, Value, &'static str, &'static str)> {
-    let files = |files: Value| ignition(&json!({"storage": {"files": files}}));
-    let contents = |source: &str| json!([{"path": "/etc/bad", "mode": 420, "contents": {"source": source}}]);
-    let path = |path: &str| json!({"path": path, "mode": 420, "contents": {"source": "data:,x"}});
+/// A class of refusal: its name, a spec, the code, and a word of the message that names the field.
+type Refusal = (&'static str, Value, &'static str, &'static str);
+
+/// What is refused of files.
+fn refused_files() -> Vec<Refusal> {
+    let with = |path: &str, mode: Value, source: &str| {
+        let file = json!({"path": path, "mode": mode, "contents": {"source": source}});
+        ignition(&json!({"storage": {"files": [file]}}))
+    };
+    let bad = |mode: Value, source: &str| with("/etc/bad", mode, source);
+    let plain = json!({"path": "/etc/bad", "contents": {"source": "data:,x"}});
+    let twice = ignition(&json!({"storage": {"files": [plain, plain]}}));
     vec![
+        ("type", bad(json!("0644"), "data:,x"), "MC1102", "mode"),
         (
-            "version",
-            json!({"config": {"ignition": {"version": "9.0.0"}}}),
-            "MC1104",
-            "ignition.version",
+            "path",
+            with("etc/bad", json!(420), "data:,x"),
+            "MC1106",
+            "files[0].path",
         ),
-        (
-            "type",
-            files(json!([{"path": "/etc/bad", "mode": "0644"}])),
-            "MC1102",
-            "mode",
-        ),
-        ("path", files(json!([path("etc/bad")])), "MC1106", "files[0].path"),
-        (
-            "twice",
-            files(json!([path("/etc/bad"), path("/etc/bad")])),
-            "MC1107",
-            "/etc/bad",
-        ),
-        (
-            "mode",
-            files(json!([{"path": "/etc/bad", "mode": 99999, "contents": {"source": "data:,x"}}])),
-            "MC1108",
-            "mode",
-        ),
-        ("data", files(contents("data:;base64,*")), "MC1110", "contents"),
+        ("twice", twice, "MC1107", "/etc/bad"),
+        ("mode", bad(json!(99999), "data:,x"), "MC1108", "mode"),
+        ("data", bad(json!(420), "data:;base64,*"), "MC1110", "contents"),
         (
             "remote",
-            files(contents("https://example.com/x")),
+            bad(json!(420), "https://example.com/x"),
             "MC1138",
             "contents",
         ),
-        (
-            "unit",
-            ignition(&json!({"systemd": {"units": [{"name": "bad.what", "contents": "[Unit]"}]}})),
-            "MC1114",
-            "units[0].name",
-        ),
+    ]
+}
+
+/// What is refused of everything else, the last two on nodes that run already.
+fn other_refusals() -> Vec<Refusal> {
+    let version = json!({"config": {"ignition": {"version": "9.0.0"}}});
+    let unit = json!({"systemd": {"units": [{"name": "bad.what", "contents": "[Unit]"}]}});
+    let user = json!({"passwd": {"users": [{"name": "bob"}]}});
+    let directory = json!({"storage": {"directories": [{"path": "/etc/made-once"}]}});
+    vec![
+        ("version", version, "MC1104", "ignition.version"),
+        ("unit", ignition(&unit), "MC1114", "units[0].name"),
         (
             "kernel",
             json!({"kernelType": "slow"}),
@@ -67,25 +64,15 @@ fn refusals() -> Vec<(&'static str, Value, &'static str, &'static str)> {
             "MC1131",
             "spec.extensions",
         ),
-        (
-            "user",
-            ignition(&json!({"passwd": {"users": [{"name": "bob"}]}})),
-            "MC2002",
-            "bob",
-        ),
-        (
-            "directory",
-            ignition(&json!({"storage": {"directories": [{"path": "/etc/made-once"}]}})),
-            "MC2009",
-            "/etc/made-once",
-        ),
+        ("user", ignition(&user), "MC2002", "bob"),
+        ("directory", ignition(&directory), "MC2009", "/etc/made-once"),
     ]
 }
 
 /// Scenario 8: each class of refusal has a pool of its own, so that all are refused at once, and one more that goes on.
 pub(crate) fn bad_configs_are_named_and_hold_up_nobody_else(world: &World) -> Result<()> {
     Scene::begin(world, "refused", 1)?.play(|scene| {
-        let classes = refusals();
+        let classes = [refused_files(), other_refusals()].concat();
         for (class, ..) in &classes {
             scene.create_pool(&format!("refused-{class}"), &json!({}))?;
         }

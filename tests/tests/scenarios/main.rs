@@ -52,8 +52,8 @@ fn main() -> ExitCode {
     let trials = ALL.map(|(name, scenario)| {
         let shared = Arc::clone(&shared);
         let run = move || {
-            let world = shared.world().map_err(failed)?;
-            scenario(&world).map_err(failed)
+            let world = shared.world().map_err(|error| failed(&error))?;
+            scenario(&world).map_err(|error| failed(&error))
         };
         // As with the other tests of clusters, whoever runs them has to ask for it.
         Trial::test(name, run).with_ignored_flag(true)
@@ -64,6 +64,6 @@ fn main() -> ExitCode {
     conclusion.exit_code()
 }
 
-fn failed(error: anyhow::Error) -> Failed {
+fn failed(error: &anyhow::Error) -> Failed {
     format!("{error:#}").into()
 }
