@@ -81,33 +81,7 @@ fn a_kept_cluster_is_steered_by_hand_beside_another_and_leaves_nothing() -> Resu
         failed.code == Some(7),
         "the exit code of a command is lost: {failed:?}"
     );
-    let boot = |name: &str| {
-        let path = "/proc/sys/kernel/random/boot_id";
-        succeed(name, &["exec", "worker-1", "--", "cat", path])
-    };
-    let before = boot(&name)?;
-    succeed(&name, &["cut", "worker-1"])?;
-    let status = succeed(&name, &["status"])?;
-    ensure!(status.contains("worker-1: off"), "{status}");
-    let refused = ask(&name, &["exec", "worker-1", "--", "true"])?;
-    ensure!(refused.stderr.contains("worker-1 is off"), "{}", refused.all());
-    succeed(&name, &["start", "worker-1"])?;
-    ensure!(
-        boot(&name)? != before,
-        "the node was cut and started in the same boot"
-    );
-    // It keeps its images, so our daemon runs in the new boot too.
-    let daemon = [
-        "exec",
-        "worker-1",
-        "--",
-        "pgrep",
-        "--full",
-        "^/machine-config-daemon start",
-    ];
-    wait_for("the daemon to run again", UP, || {
-        Ok((ask(&name, &daemon)?.code == Some(0)).then_some(()))
-    })?;
+    cut_and_start(&name)?;
     let journal = succeed(&name, &["logs", "worker-1"])?;
     ensure!(journal.contains("kubelet"), "{journal}");
 
@@ -124,6 +98,38 @@ fn a_kept_cluster_is_steered_by_hand_beside_another_and_leaves_nothing() -> Resu
     let status = ask(&name, &["status"])?;
     ensure!(status.stderr.contains("there is no cluster"), "{}", status.all());
     drop(ended);
+    Ok(())
+}
+
+/// Cuts the power of the node and switches it on again.
+fn cut_and_start(name: &str) -> Result<()> {
+    let boot = |name: &str| {
+        let path = "/proc/sys/kernel/random/boot_id";
+        succeed(name, &["exec", "worker-1", "--", "cat", path])
+    };
+    let before = boot(name)?;
+    succeed(name, &["cut", "worker-1"])?;
+    let status = succeed(name, &["status"])?;
+    ensure!(status.contains("worker-1: off"), "{status}");
+    let refused = ask(name, &["exec", "worker-1", "--", "true"])?;
+    ensure!(refused.stderr.contains("worker-1 is off"), "{}", refused.all());
+    succeed(name, &["start", "worker-1"])?;
+    ensure!(
+        boot(name)? != before,
+        "the node was cut and started in the same boot"
+    );
+    // It keeps its images, so our daemon runs in the new boot too.
+    let daemon = [
+        "exec",
+        "worker-1",
+        "--",
+        "pgrep",
+        "--full",
+        "^/machine-config-daemon start",
+    ];
+    wait_for("the daemon to run again", UP, || {
+        Ok((ask(name, &daemon)?.code == Some(0)).then_some(()))
+    })?;
     Ok(())
 }
 
