@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(bundle(&second, &both, at(9 * 365)), both, "once each");
         assert_eq!(
             certificates(&bundle(&second, &both, at(11 * 365))),
-            [second.certificate.clone()]
+            std::slice::from_ref(&second.certificate)
         );
         assert_eq!(
             bundle(&first, "rubbish -----END CERTIFICATE-----", at(0)),
