@@ -248,12 +248,17 @@ fn clusters() -> Result<()> {
         "daemon_start",
         "--test",
         "server_start",
+        "--test",
+        "join",
         "--",
         "--ignored",
         // Each has a control plane and nodes of its own.
         "--test-threads=2",
     ])?;
-    run(test.env("GUEST_PROGRAMS", programs))
+    // Machines that join go through one.
+    run(test
+        .env("GUEST_PROGRAMS", programs)
+        .env("IGNITION_BUILT", needs::ignition_dir()?))
 }
 
 /// The tests that `cargo test` leaves out, since they need root, QEMU, a kernel for guests and static programs.
