@@ -88,11 +88,11 @@ const BARE: [File; 1] = [(
     "enable containerd.service\nenable image-import.service\n",
 )];
 
-/// Where the preset of a machine is that disables everything else, and where a bare host has it: behind the one that Ignition writes, as
-/// distributions with Ignition do.
+/// Where the preset of a machine is that disables everything else, and where a bare host has it: behind the one that Ignition writes, and
+/// before that of systemd, whose network daemon would be waited for.
 const PRESET: (&str, &str) = (
     "usr/lib/systemd/system-preset/10-machine.preset",
-    "usr/lib/systemd/system-preset/99-machine.preset",
+    "usr/lib/systemd/system-preset/30-machine.preset",
 );
 
 /// Where a bare host has the network plug-ins.

@@ -83,6 +83,7 @@ pub(crate) fn told_on(world: &World, reason: &str, words: &str) -> Result<()> {
 pub(crate) fn a_machine_with_a_token_needs_no_hand(world: &mut World) -> Result<()> {
     world.change_door(Door::Guarded)?;
     world.make_pool("gpu")?;
+    world.settled("gpu", "99-worker-testbed")?;
     for (name, pool, machines) in [("first", "worker", 2), ("gpu-1", "gpu", 1)] {
         let config = world.provisioned(name, pool)?;
         ensure!(

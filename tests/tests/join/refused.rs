@@ -133,8 +133,8 @@ fn distrusts(ignition: &Ignition, user_data: &Value, network: &Path, dir: &Path)
     Ok(())
 }
 
-/// A pod on a node that has joined: the network namespace it is in. The server's own node learns the way back to it, as it does in a
-/// cluster whose pods keep their addresses.
+/// A pod on a node that has joined: the network namespace it is in. Its node no longer lends it its own address, and the server's node
+/// learns the way back, as in a cluster whose pods keep their addresses.
 fn pod_network(world: &World) -> Result<PathBuf> {
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "prying"},
@@ -150,6 +150,8 @@ fn pod_network(world: &World) -> Result<PathBuf> {
     })?;
     ensure!(address.starts_with("10.100."), "the pod is at {address}");
     let node = world.cluster.node("hand")?;
+    node.machine()
+        .succeed(&["iptables", "--table", "nat", "--flush"])?;
     let way = [
         "-n",
         world.system()?.id(),
