@@ -38,7 +38,10 @@ fn scenarios(world: &mut World) -> Result<()> {
             "rollout",
             served::a_machine_that_comes_during_a_rollout_follows_it,
         ),
-        ("differs", join::a_machine_served_what_the_cluster_lacks_says_so),
+        (
+            "differs",
+            join::a_machine_served_what_the_cluster_lacks_says_so_and_heals,
+        ),
     ];
     for (name, scenario) in all {
         let begin = std::time::Instant::now();
