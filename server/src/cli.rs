@@ -11,7 +11,7 @@ use ipnet::IpNet;
 
 use crate::cluster::choice::Strategy;
 use crate::files::RegistryCa;
-use crate::gate::{Mode, Modes};
+use crate::gate::{Mode, Modes, Networks};
 use crate::route::is_object_name;
 use crate::snapshot::Unknown;
 
@@ -78,11 +78,11 @@ pub struct Start {
     #[arg(long, value_name = "MODE", value_enum, default_value = "audit")]
     pub networks: Mode,
     /// Networks that are let in, such as 10.0.0.0/16; all, unless given
-    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
-    pub allow_networks: Vec<IpNet>,
+    #[arg(long, value_name = "NETWORKS")]
+    pub allow_networks: Vec<NetworkList>,
     /// Networks that are not: those of pods
-    #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
-    pub deny_networks: Vec<IpNet>,
+    #[arg(long, value_name = "NETWORKS")]
+    pub deny_networks: Vec<NetworkList>,
     /// Rule: the address is that of no node that has joined already
     #[arg(long, value_name = "MODE", value_enum, default_value = "audit")]
     pub joined_nodes: Mode,
@@ -111,6 +111,10 @@ pub enum UnknownPool {
     GiveUp,
 }
 
+/// Networks, separated by commas. None is written as nothing, so that a setting can be there and empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NetworkList(Vec<IpNet>);
+
 /// A service account: `NAMESPACE/NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountName {
@@ -137,6 +141,16 @@ impl Start {
         }
     }
 
+    /// The networks that are let in and those that are not.
+    #[must_use]
+    pub fn networks(&self) -> Networks {
+        let all = |lists: &[NetworkList]| lists.iter().flat_map(|list| list.0.clone()).collect();
+        Networks {
+            allowed: all(&self.allow_networks),
+            denied: all(&self.deny_networks),
+        }
+    }
+
     /// How often an address may come in a minute; none for as often as it likes.
     #[must_use]
     pub fn requests_per_address(&self) -> Option<NonZeroU32> {
@@ -150,6 +164,18 @@ impl From<UnknownPool> for Unknown {
             UnknownPool::Wait => Self::Wait,
             UnknownPool::GiveUp => Self::GiveUp,
         }
+    }
+}
+
+impl FromStr for NetworkList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let networks = text.split(',').filter(|network| !network.is_empty());
+        let networks: Result<_, _> = networks.map(str::parse).collect();
+        networks
+            .map(Self)
+            .map_err(|_| "expected networks, such as 10.0.0.0/16,fd00::/64".to_owned())
     }
 }
 
@@ -408,6 +434,32 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn networks_may_be_none_several_or_given_twice() {
+        let denied = |flags: &[&str]| {
+            let all = ["machine-config-server", "start", "--apiserver-url=https://a:6443"];
+            let cli = Cli::try_parse_from(all.iter().chain(flags)).map_err(|error| error.to_string())?;
+            match cli.command {
+                Command::Start(start) => Ok(start.networks().denied.len()),
+                Command::Bootstrap(_) | Command::Version => Err("another command".to_owned()),
+            }
+        };
+        // As a manifest writes it whose setting is empty.
+        assert_eq!(denied(&["--deny-networks="]), Ok(0));
+        assert_eq!(
+            denied(&[
+                "--deny-networks=10.0.0.0/16,fd00::/64",
+                "--deny-networks=10.1.0.0/16"
+            ]),
+            Ok(3)
+        );
+        assert!(
+            denied(&["--deny-networks=10.0.0.0"])
+                .unwrap_err()
+                .contains("expected networks")
+        );
     }
 
     #[test]

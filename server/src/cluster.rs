@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use crate::cli::{Serving, Start};
 use crate::credentials::Credentials;
 use crate::entrance::{Entrance, Sighting};
-use crate::gate::{Gate, JoinedNodes, Mode, Networks, Pace, Tokens};
+use crate::gate::{Gate, JoinedNodes, Mode, Pace, Tokens};
 use crate::metrics::Metrics;
 use crate::process;
 use crate::reload::PairFiles;
@@ -86,10 +86,7 @@ fn entrance(
     let ledger = ledger::Secrets::new(way.client.clone(), &start.namespace);
     let gate = Gate {
         modes: start.modes(),
-        networks: Networks {
-            allowed: start.allow_networks.clone(),
-            denied: start.deny_networks.clone(),
-        },
+        networks: start.networks(),
         joined: Arc::new(JoinedNodes::default()),
         tokens: Arc::new(Tokens::new(Box::new(ledger))),
         pace: Pace::per_minute(start.requests_per_address()),

@@ -25,7 +25,7 @@ use crate::entrance::{Asked, Entrance};
 use crate::listener::Peer;
 use crate::metrics::{self, Metrics};
 use crate::route::{About, Handler, Reply, answer, readiness, refuse_host};
-use crate::snapshot::{self, Snapshot};
+use crate::snapshot::{self, Served, Snapshot, Unknown};
 
 /// What is served now, and the metrics of serving it.
 #[derive(Debug, Default)]
@@ -87,6 +87,11 @@ impl App {
         Self {
             metrics,
             entrance: Some(entrance),
+            // Whoever comes before anything is known is to come again.
+            snapshot: ArcSwap::from_pointee(Snapshot {
+                served: Served::Cluster(Unknown::Wait),
+                ..Snapshot::default()
+            }),
             ..Self::default()
         }
     }

@@ -150,6 +150,8 @@ impl Snapshot {
     pub fn pool(&self, name: &str) -> Lookup<'_> {
         match self.pools.get(name) {
             _ if !self.served.includes(name) => Lookup::NotServed,
+            // Before everything is known, a pool that cannot be found may well be there, and a good join token may not be known.
+            _ if !self.awaited.is_empty() => Lookup::Awaited,
             Some(Slot::Ready(pool)) => Lookup::Ready(pool),
             Some(Slot::Broken) => Lookup::Broken,
             Some(Slot::Missing) | None => match self.served {

@@ -49,7 +49,7 @@ pub use watchers::MoreWatchers;
 
 use crate::program::{Ran, run, wait_for};
 use control_plane::ControlPlane;
-use node::PAUSE;
+use node::{Beginning, PAUSE};
 use pki::Pki;
 use place::Place;
 
@@ -204,7 +204,23 @@ impl Cluster {
         self.node(&spec.name)
     }
 
+    /// Makes a machine that is off, and that could become a node: it has the programs for that, its name and an address. It knows no
+    /// cluster, and nothing that it asks for is granted by the harness.
+    pub fn make_bare(&mut self, name: &str) -> Result<&Node> {
+        watchers::ensure_room(1)?;
+        let spec = NodeSpec {
+            name: name.to_owned(),
+            labels: BTreeMap::new(),
+        };
+        self.make_with(&spec, Beginning::Bare)?;
+        self.node(name)
+    }
+
     fn make(&mut self, spec: &NodeSpec) -> Result<()> {
+        self.make_with(spec, Beginning::Provisioned)
+    }
+
+    fn make_with(&mut self, spec: &NodeSpec, beginning: Beginning) -> Result<()> {
         ensure!(
             !self.nodes.contains_key(&spec.name),
             "cluster {} has a node {} already",
@@ -216,7 +232,7 @@ impl Cluster {
             .checked_add(1)
             .context("this cluster has had 255 nodes")?;
         self.made = index;
-        let node = Node::create(&self.place, &self.parts, spec, index)?;
+        let node = Node::create(&self.place, &self.parts, spec, index, beginning)?;
         for archive in &self.images {
             node.load_image(archive)?;
         }
@@ -345,7 +361,9 @@ impl Cluster {
 
     /// One look of [`Cluster::wait_ready`]: the boot id, when the node is ready.
     pub fn look_ready(&self, name: &str) -> Result<Option<String>> {
-        joining::approve(&self.api, &self.names())?;
+        let provisioned = self.nodes.values().filter(|node| node.is_provisioned());
+        let names: Vec<String> = provisioned.map(|node| node.name().to_owned()).collect();
+        joining::approve(&self.api, &names)?;
         self.node(name)?.ready(&self.api)
     }
 

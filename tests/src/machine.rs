@@ -253,6 +253,12 @@ impl Machine {
         self.place.id()
     }
 
+    /// The file that stands for its network namespace on the host, whether the machine is on or off: `nsenter --net=FILE` enters it.
+    #[must_use]
+    pub fn network(&self) -> PathBuf {
+        network::path(self.place.id())
+    }
+
     /// Its file system as the host sees it, without what is mounted inside only; there whether the machine is on or off.
     #[must_use]
     pub fn root(&self) -> &Path {

@@ -133,6 +133,13 @@ impl Background {
             .unwrap_or_default()
     }
 
+    /// Waits for its end. The result is its exit code; none when a signal ended it.
+    pub fn wait(&mut self, deadline: Duration) -> Result<Option<i32>> {
+        let status = wait_for("its end", deadline, || Ok(self.child.try_wait()?))
+            .with_context(|| format!("it wrote:\n{}", self.log()))?;
+        Ok(status.code())
+    }
+
     /// Fails, with what it wrote, when it is no longer there.
     pub fn check(&mut self) -> Result<()> {
         if let Some(status) = self.child.try_wait()? {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::program::{Ran, run};
+use crate::program::{Background, Ran, run};
 
 /// The stages in the order of a boot.
 const STAGES: [&str; 6] = ["fetch", "kargs", "disks", "mount", "files", "umount"];
@@ -20,6 +20,9 @@ const STAGES: [&str; 6] = ["fetch", "kargs", "disks", "mount", "files", "umount"
 /// More than any stage takes that does not wait for something which never comes. Ignition itself retries for ever on an untrusted
 /// certificate and on 5xx.
 const DEADLINE: Duration = Duration::from_mins(1);
+
+/// Where a root has the policy of SELinux.
+const SELINUX: &str = "etc/selinux";
 
 /// Debian's package.
 const DEBIAN: (&str, &str) = (
@@ -83,23 +86,55 @@ impl Ignition {
     }
 }
 
-/// A machine that was never booted: an empty root and the config it was given.
+/// A machine that was never booted: its root and the config it was given.
 #[derive(Debug)]
 pub struct Machine {
     ignition: Ignition,
     dir: TempDir,
+    root: PathBuf,
+    /// The network namespace it fetches from; else the host's.
+    network: Option<PathBuf>,
 }
 
 impl Machine {
-    /// Prepares a machine whose user data is `config`.
+    /// Prepares a machine with an empty root whose user data is `config`.
     pub fn new(ignition: &Ignition, config: &Value) -> Result<Self> {
+        let dir = TempDir::with_prefix("machine-config-")?;
+        let root = dir.path().join("root");
+        Self::prepare(ignition, config, dir, root, None)
+    }
+
+    /// Prepares a machine whose root is there, and which is in a network of its own: a file that stands for a namespace.
+    pub fn with_root(ignition: &Ignition, config: &Value, root: &Path, network: &Path) -> Result<Self> {
+        let dir = TempDir::with_prefix("machine-config-")?;
+        Self::prepare(ignition, config, dir, root.to_owned(), Some(network.to_owned()))
+    }
+
+    /// As [`Machine::new`], in another network.
+    pub fn in_network(ignition: &Ignition, config: &Value, network: &Path) -> Result<Self> {
+        let machine = Self::new(ignition, config)?;
+        Ok(Self {
+            network: Some(network.to_owned()),
+            ..machine
+        })
+    }
+
+    fn prepare(
+        ignition: &Ignition,
+        config: &Value,
+        dir: TempDir,
+        root: PathBuf,
+        network: Option<PathBuf>,
+    ) -> Result<Self> {
         let machine = Self {
             ignition: ignition.clone(),
-            dir: TempDir::with_prefix("machine-config-")?,
+            dir,
+            root,
+            network,
         };
         fs::create_dir_all(machine.dir.path().join("sys"))?;
         // The files stage ends with SELinux relabelling and fails without a policy and the tool.
-        let selinux = machine.root().join("etc/selinux");
+        let selinux = machine.root.join(SELINUX);
         fs::create_dir_all(&selinux)?;
         fs::write(selinux.join("config"), "SELINUXTYPE=targeted\n")?;
         machine.tool("setfiles", "cat > /dev/null")?;
@@ -111,19 +146,37 @@ impl Machine {
     /// Its root.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        self.dir.path().join("root")
+        self.root.clone()
     }
 
     /// Runs one stage to its end.
     pub fn stage(&self, stage: &str) -> Result<Ran> {
+        run(&mut self.command(stage), DEADLINE)
+            .with_context(|| format!("{}, stage {stage}", self.ignition.name))
+    }
+
+    /// Starts a stage that may have to wait; it is killed when the value goes. What it writes goes to the file `log`.
+    pub fn begin(&self, stage: &str, log: &Path) -> Result<Background> {
+        Background::start(&mut self.command(stage), log)
+            .with_context(|| format!("{}, stage {stage}", self.ignition.name))
+    }
+
+    fn command(&self, stage: &str) -> Command {
         let at = |name: &str| self.dir.path().join(name);
         let mut path = OsString::from(at("bin"));
         path.push(":");
         path.push(env::var_os("PATH").unwrap_or_default());
-        let mut command = Command::new(&self.ignition.binary);
+        let mut command = match &self.network {
+            None => Command::new(&self.ignition.binary),
+            Some(network) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net={}", network.display()));
+                command.arg("--").arg(&self.ignition.binary);
+                command
+            }
+        };
         command.args(["-platform", "file", "-log-to-stdout", "-stage", stage]);
         for (flag, file) in [
-            ("-root", "root"),
             ("-config-cache", "cache.json"),
             ("-state-file", "state"),
             ("-neednet", "neednet"),
@@ -131,15 +184,22 @@ impl Machine {
             command.arg(flag).arg(at(file));
         }
         command
+            .arg("-root")
+            .arg(&self.root)
             .env("PATH", path)
             .env("IGNITION_CONFIG_FILE", at("user.ign"))
             .env("IGNITION_SYSTEM_CONFIG_DIR", at("sys"));
-        run(&mut command, DEADLINE).with_context(|| format!("{}, stage {stage}", self.ignition.name))
+        command
     }
 
     /// Runs every stage; all must succeed.
     pub fn provision(&self) -> Result<()> {
-        for stage in STAGES {
+        self.provision_from(STAGES[0])
+    }
+
+    /// Runs a stage and all that come after it; all must succeed.
+    pub fn provision_from(&self, first: &str) -> Result<()> {
+        for stage in STAGES.into_iter().skip_while(|stage| *stage != first) {
             let ran = self.stage(stage)?;
             if ran.code != Some(0) {
                 bail!(
@@ -150,7 +210,8 @@ impl Machine {
                 );
             }
         }
-        Ok(())
+        // It was there for the last stage alone, and is nothing that a host without SELinux has.
+        fs::remove_dir_all(self.root.join(SELINUX)).context("could not take the policy away")
     }
 
     /// The config that the fetch stage arrived at.

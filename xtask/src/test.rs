@@ -244,12 +244,17 @@ fn clusters() -> Result<()> {
         "daemon_start",
         "--test",
         "server_start",
+        "--test",
+        "join",
         "--",
         "--ignored",
         // Each has a control plane and nodes of its own.
         "--test-threads=2",
     ])?;
-    run(test.env("GUEST_PROGRAMS", &programs))?;
+    // Machines that join go through an Ignition.
+    run(test
+        .env("GUEST_PROGRAMS", &programs)
+        .env("IGNITION_BUILT", needs::ignition_dir()?))?;
     scenarios(&programs, None)
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crds::annotations::CURRENT_CONFIG;
 use jiff::Timestamp;
 use machineconfig::Policy;
 
@@ -92,6 +93,15 @@ impl Default for Memory {
 }
 
 impl Memory {
+    /// Whether a config is what the machine was served before its first boot, and has not been recorded as its own yet.
+    pub(crate) fn was_served(&self, config: &str) -> bool {
+        let laid_down = self.disk.as_ref().and_then(|disk| disk.laid_down.as_ref());
+        laid_down
+            .and_then(|all| all.get(CURRENT_CONFIG))
+            .map(String::as_str)
+            == Some(config)
+    }
+
     /// The node as it was seen last, if it is there.
     pub(crate) fn node(&self) -> Option<&SeenNode> {
         self.seen.as_ref()?.node.as_ref()

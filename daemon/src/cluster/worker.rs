@@ -339,7 +339,8 @@ fn failed(reason: String) -> Problem {
     }
 }
 
-fn problem(findings: &[Finding]) -> Problem {
+/// What findings come to.
+pub(crate) fn problem(findings: &[Finding]) -> Problem {
     let busy = findings.iter().any(|finding| finding.code == Code::LOCKED);
     Problem {
         kind: if busy { Kind::Busy } else { Kind::Failed },

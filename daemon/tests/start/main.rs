@@ -241,6 +241,35 @@ fn a_first_start_says_what_was_laid_down_and_records_it() {
 }
 
 #[test]
+fn a_first_start_with_a_config_that_the_cluster_lacks_says_so_and_heals() {
+    let (node, api) = begin(&config("rendered-b", &[]));
+    fs::remove_file(node.at(node::CURRENT)).unwrap();
+    let annotations = json!({
+        "machineconfiguration.openshift.io/currentConfig": "rendered-elsewhere",
+        "machineconfiguration.openshift.io/desiredConfig": "rendered-elsewhere",
+        "machineconfiguration.openshift.io/state": "Done",
+    });
+    node.write(
+        "/etc/machine-config-daemon/node-annotations.json",
+        &annotations.to_string(),
+    );
+    api.put(
+        NODE,
+        json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n", "uid": "u", "annotations": {}}}),
+    );
+    let mut daemon = Daemon::start(&node, &api);
+    reason(
+        &api,
+        "Degraded",
+        "MC7031 MachineConfig/rendered-elsewhere: was served at its first boot, and the cluster has no such config",
+    );
+    api.annotate("desiredConfig", "rendered-a");
+    done(&api, "rendered-a");
+    daemon.wait_rest();
+    daemon.terminate();
+}
+
+#[test]
 fn certificates_flow_while_an_update_waits_for_its_drain() {
     let (node, api) = begin(&config("rendered-b", &[("/etc/b", "two")]));
     fs::create_dir_all(node.at("/etc/kubernetes")).unwrap();

@@ -350,6 +350,8 @@ codes! {
         "Make it by hand, or provision the machine with the config.";
     RECORD_DAMAGED = 7030: "A record of the state of the node says nothing, so what it was about is not known.",
         "Look at the node by hand, then remove the record.";
+    SERVED_UNKNOWN = 7031: "The config that a machine was served at its first boot is none of the cluster's.",
+        "Find out why the server renders something else than the cluster; then name a rendered config of its pool in the node's annotation desiredConfig, or provision the machine anew.";
     SYSTEMD_UNREACHABLE = 7101: "The systemd of a node cannot be reached.",
         "Run on a host with systemd, as root, and with the host's /run at hand when in a container.";
     SYSTEMD_REFUSED = 7102: "The systemd or logind of a node refused what was asked of it.",

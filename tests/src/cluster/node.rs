@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -30,17 +30,15 @@ const IMAGES: &str = "var/lib/images";
 /// The sandbox of every pod.
 pub(super) const PAUSE: &str = "localhost/pause:1";
 
-/// What a node has beside the image of its machine: path, mode, contents.
-const FILES: [(&str, u32, &str); 8] = [
+/// A file of a node: path, mode, contents.
+type File = (&'static str, u32, &'static str);
+
+/// What every host of containers has beside the image of its machine.
+const HOST: [File; 3] = [
     (
         "usr/local/sbin/node-init",
         0o755,
         include_str!("../../cluster/node/node-init"),
-    ),
-    (
-        "usr/lib/systemd/system-preset/05-node.preset",
-        0o644,
-        include_str!("../../cluster/node/node.preset"),
     ),
     (
         "usr/lib/systemd/system/containerd.service",
@@ -51,6 +49,15 @@ const FILES: [(&str, u32, &str); 8] = [
         "usr/lib/systemd/system/image-import.service",
         0o644,
         include_str!("../../cluster/node/image-import.service"),
+    ),
+];
+
+/// What makes it a node.
+const PROVISIONED: [File; 5] = [
+    (
+        "usr/lib/systemd/system-preset/05-node.preset",
+        0o644,
+        include_str!("../../cluster/node/node.preset"),
     ),
     (
         "etc/systemd/system/kubelet.service",
@@ -74,6 +81,23 @@ const FILES: [(&str, u32, &str); 8] = [
     ),
 ];
 
+/// What a bare host has in the place of that: what its distribution starts, and nothing of a kubelet.
+const BARE: [File; 1] = [(
+    "usr/lib/systemd/system-preset/05-host.preset",
+    0o644,
+    "enable containerd.service\nenable image-import.service\n",
+)];
+
+/// Where the preset of a machine is that disables everything else, and where a bare host has it: behind the one that Ignition writes, and
+/// before that of systemd, whose network daemon would be waited for.
+const PRESET: (&str, &str) = (
+    "usr/lib/systemd/system-preset/10-machine.preset",
+    "usr/lib/systemd/system-preset/30-machine.preset",
+);
+
+/// Where a bare host has the network plug-ins.
+const PLUGINS: &str = "/opt/cni/bin";
+
 /// Directories that must be there.
 const DIRECTORIES: [&str; 4] = [
     "etc/cni/net.d",
@@ -81,6 +105,15 @@ const DIRECTORIES: [&str; 4] = [
     "var/lib/kubelet",
     IMAGES,
 ];
+
+/// What a node begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// Everything that makes it a node of its cluster; the harness grants what it asks for.
+    Provisioned,
+    /// The programs alone, and its own address; whoever is tested makes it a node.
+    Bare,
+}
 
 /// What a node is to be.
 #[derive(Debug, Clone, Default)]
@@ -98,31 +131,35 @@ pub struct Node {
     labels: BTreeMap<String, String>,
     index: u8,
     address: Ipv4Addr,
+    beginning: Beginning,
 }
 
 impl Node {
     /// Makes a node that has never been booted, and does not know its cluster yet.
-    pub(super) fn create(place: &Place, parts: &Parts, spec: &NodeSpec, index: u8) -> Result<Self> {
+    pub(super) fn create(
+        place: &Place,
+        parts: &Parts,
+        spec: &NodeSpec,
+        index: u8,
+        beginning: Beginning,
+    ) -> Result<Self> {
         let image = Image::provide_for_containers()?;
+        let mut shared = vec![
+            (parts.runtime_dir().to_owned(), RUNTIME),
+            (parts.kubernetes("kubelet"), KUBELET),
+        ];
+        if beginning == Beginning::Bare {
+            shared.push((parts.runtime_dir().to_owned(), PLUGINS));
+        }
         let fittings = Fittings {
             init: Some(INIT),
-            shared: vec![
-                (parts.runtime_dir().to_owned(), RUNTIME),
-                (parts.kubernetes("kubelet"), KUBELET),
-            ],
+            shared,
         };
         let machine = Machine::create_with(&image, &spec.name, fittings)?;
         let address = place.node(index);
-        let environment = format!("NODE_IP={address}\n");
-        for directory in DIRECTORIES {
-            fs::create_dir_all(machine.root().join(directory))?;
-        }
-        for (path, mode, text) in
-            FILES
-                .into_iter()
-                .chain([("etc/kubernetes/kubelet.env", 0o644, environment.as_str())])
-        {
-            write(machine.root(), path, mode, text)?;
+        match beginning {
+            Beginning::Provisioned => provision(machine.root(), address)?,
+            Beginning::Bare => leave_bare(machine.root(), address)?,
         }
         place
             .connect_node(index, machine.id())
@@ -132,6 +169,7 @@ impl Node {
             labels: spec.labels.clone(),
             index,
             address,
+            beginning,
         })
     }
 
@@ -169,6 +207,11 @@ impl Node {
     #[must_use]
     pub fn address(&self) -> Ipv4Addr {
         self.address
+    }
+
+    /// Whether the harness has made it a node, and so grants what it asks for.
+    pub(super) fn is_provisioned(&self) -> bool {
+        self.beginning == Beginning::Provisioned
     }
 
     /// Which cable is its own.
@@ -249,6 +292,31 @@ pub(super) fn is_ready(node: &Value) -> bool {
         .into_iter()
         .flatten()
         .any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// Makes a root that of a node, which does not know its cluster yet.
+fn provision(root: &Path, address: Ipv4Addr) -> Result<()> {
+    for directory in DIRECTORIES {
+        fs::create_dir_all(root.join(directory))?;
+    }
+    for (path, mode, text) in HOST.into_iter().chain(PROVISIONED) {
+        write(root, path, mode, text)?;
+    }
+    let environment = format!("NODE_IP={address}\n");
+    write(root, "etc/kubernetes/kubelet.env", 0o644, &environment)
+}
+
+/// Makes a root that of a host which has the programs of a node, and knows its own address.
+fn leave_bare(root: &Path, address: Ipv4Addr) -> Result<()> {
+    fs::create_dir_all(root.join(IMAGES))?;
+    for (path, mode, text) in HOST.into_iter().chain(BARE) {
+        write(root, path, mode, text)?;
+    }
+    let (from, to) = PRESET;
+    fs::rename(root.join(from), root.join(to)).with_context(|| format!("could not rename {from}"))?;
+    symlink(KUBELET, root.join("usr/local/bin/kubelet")).context("could not link the kubelet")?;
+    let environment = format!("KUBELET_ARGS=--node-ip={address}\n");
+    write(root, "etc/kubernetes/kubelet.env", 0o644, &environment)
 }
 
 fn write(root: &Path, path: &str, mode: u32, text: &str) -> Result<()> {

@@ -82,19 +82,27 @@ pub fn is_done(node: &Value) -> bool {
 }
 
 impl Cluster {
-    /// Installs `deploy/base` with the image that every node has, changed in nothing but that no registry is asked for it.
-    pub(super) fn apply_system(&self) -> Result<()> {
+    /// Installs directories of `deploy` with the image of our programs, changed in nothing but that no registry is asked for it. `settings`
+    /// are those that an admin writes into the `.properties`: the name of the ConfigMap, and lines for it.
+    pub fn deploy(&self, directories: &[&str], settings: &[(&str, &[String])]) -> Result<()> {
         let overlay = self.dir().join("overlay");
         fs::create_dir_all(&overlay)?;
-        let text = overlay_of(&overlay.canonicalize()?, repository())?;
+        let text = overlay_of(&overlay.canonicalize()?, repository(), directories, settings)?;
         fs::write(overlay.join("kustomization.yaml"), text)?;
         let overlay = overlay.to_string_lossy();
         let applied = self.kubectl(&["apply", "--server-side", "-k", &overlay])?;
         ensure!(
             applied.code == Some(0),
-            "deploy/base is not taken: {}",
+            "{} is not taken: {}",
+            directories.join(", "),
             applied.all()
         );
+        Ok(())
+    }
+
+    /// Installs `deploy/base`, and a first MachineConfig.
+    pub(super) fn apply_system(&self) -> Result<()> {
+        self.deploy(&["base"], &[])?;
         let (path, text) = MOTD;
         let source = format!("data:;base64,{}", STANDARD.encode(text));
         let config = json!({
@@ -147,19 +155,35 @@ impl Cluster {
 }
 
 /// An overlay in the directory `dir`, which is free of links, as JSON, which is YAML too. Kustomize takes a base by its relative path only.
-fn overlay_of(dir: &Path, repository: &Path) -> Result<String> {
+fn overlay_of(
+    dir: &Path,
+    repository: &Path,
+    directories: &[&str],
+    settings: &[(&str, &[String])],
+) -> Result<String> {
     let up = "../".repeat(dir.components().count() - 1);
-    let base = repository.canonicalize()?.join("deploy/base");
-    let base = base.strip_prefix("/").unwrap_or(&base);
+    let deploy = repository.canonicalize()?.join("deploy");
+    let deploy = deploy.strip_prefix("/").unwrap_or(&deploy).display();
+    let resources: Vec<String> = directories
+        .iter()
+        .map(|directory| format!("{up}{deploy}/{directory}"))
+        .collect();
+    let settings: Vec<Value> = settings
+        .iter()
+        .map(|(name, lines)| {
+            json!({"name": name, "namespace": NAMESPACE, "behavior": "merge", "literals": lines})
+        })
+        .collect();
     let (image, tag) = IMAGE.rsplit_once(':').context("the image has no tag")?;
     // Of a patch on one line kustomize does not see that it is one.
     let never = "- op: add\n  path: /spec/template/spec/containers/0/imagePullPolicy\n  value: Never\n";
     let patch = |kind: &str| json!({"target": {"kind": kind}, "patch": never});
     let overlay = json!({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-        "resources": [format!("{up}{}", base.display())],
+        "resources": resources,
         "images": [{"name": "machine-config", "newName": image, "newTag": tag}],
         "patches": [patch("Deployment"), patch("DaemonSet")],
+        "configMapGenerator": settings, "generatorOptions": {"disableNameSuffixHash": true},
     });
     Ok(overlay.to_string())
 }

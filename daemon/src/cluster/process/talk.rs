@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::Request;
 use jiff::Timestamp;
 use machineconfig::pool::State;
+use machineconfig::{Code, Finding};
 use tokio::time::timeout;
 
 use super::{Go, Process, Untold};
@@ -13,7 +14,7 @@ use crate::cluster::node_writer::annotations;
 use crate::cluster::progress::Stage;
 use crate::cluster::state_machine::{Cause, Kind, Say, Wait, after};
 use crate::cluster::watches::SeenNode;
-use crate::cluster::worker::{Job, Problem};
+use crate::cluster::worker::{self, Job, Problem};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(15);
@@ -198,6 +199,15 @@ impl Process {
             .map_err(|error| problem(Kind::Failed, error.to_string()))?;
         match timeout(FETCH, hands.clients.own.request_text(request)).await {
             Ok(Ok(text)) => Ok(text),
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 && self.memory.was_served(config) => {
+                Err(worker::problem(&[Finding::error(
+                    Code::SERVED_UNKNOWN,
+                    format!("MachineConfig/{config}"),
+                    "",
+                    "was served at its first boot, and the cluster has no such config: it was rendered from other \
+                     MachineConfigs than the cluster's, or by another version, or deleted since",
+                )]))
+            }
             Ok(Err(kube::Error::Api(status))) => Err(problem(
                 Kind::Failed,
                 format!("MachineConfig/{config} cannot be fetched: {}", status.message),
