@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_overlay_leads_to_the_base_and_changes_the_image_only() {
-        let overlay = overlay_of(Path::new("/a/b"), repository()).unwrap();
+        let overlay = overlay_of(Path::new("/a/b"), repository(), &["base"], &[]).unwrap();
         let overlay: Value = serde_json::from_str(&overlay).unwrap();
         let base = overlay["resources"][0].as_str().unwrap();
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use e2e::cluster::product::{annotation, static_programs};
 use e2e::cluster::wait_on;
 use serde_json::{Value, json};
