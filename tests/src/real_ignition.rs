@@ -21,7 +21,7 @@ const STAGES: [&str; 6] = ["fetch", "kargs", "disks", "mount", "files", "umount"
 /// certificate and on 5xx.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Where a root has the policy of SELinux.
+/// Where a root has the policy of `SELinux`.
 const SELINUX: &str = "etc/selinux";
 
 /// Debian's package.

@@ -29,7 +29,12 @@ pub fn choose(pool: &MachineConfigPool, strategy: Strategy) -> &str {
     let settled = status.configuration.name.as_str();
     let has_proved = match strategy {
         Strategy::Reference => status.updated_machine_count > 0,
-        Strategy::Majority => settled.is_empty() || status.updated_machine_count * 2 > status.machine_count,
+        Strategy::Majority => {
+            // Counts that are older than the target are of the one before, which all may have: a paused pool, too, gets a new target.
+            let is_of_target = status.observed_generation.is_none()
+                || status.observed_generation >= pool.metadata.generation;
+            settled.is_empty() || is_of_target && status.updated_machine_count * 2 > status.machine_count
+        }
     };
     if has_proved { target } else { settled }
 }
@@ -54,6 +59,16 @@ mod tests {
             ..MachineConfigPoolStatus::default()
         });
         pool
+    }
+
+    #[test]
+    fn counts_of_the_target_before_prove_nothing() {
+        let mut pool = pool("new", Some(("old", 1, 1)));
+        pool.metadata.generation = Some(3);
+        for (observed, expected) in [(Some(2), "old"), (Some(3), "new"), (None, "new")] {
+            pool.status.as_mut().unwrap().observed_generation = observed;
+            assert_eq!(choose(&pool, Strategy::Majority), expected, "{observed:?}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum Account {
 }
 
 impl Account {
-    /// The name of the account.
+    /// The name of the `ServiceAccount`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
