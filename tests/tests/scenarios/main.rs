@@ -7,7 +7,9 @@
 mod calm;
 mod degraded;
 mod drains;
+mod killed;
 mod membership;
+mod processes;
 mod scene;
 mod updates;
 mod watched;
@@ -29,7 +31,8 @@ const AT_ONCE: usize = 5;
 type Scenario = fn(&world::World) -> Result<()>;
 
 /// All scenarios: name and what it does. Those that take longest come first.
-const ALL: [(&str, Scenario); 12] = [
+const ALL: [(&str, Scenario); 13] = [
+    ("killed", killed::a_daemon_that_is_killed_ends_its_update_right),
     ("two-of-five", updates::two_of_five_are_never_exceeded),
     ("file-reboot", updates::a_file_change_reboots_one_node_at_a_time),
     ("policies", updates::each_policy_does_exactly_what_it_says),
