@@ -7,8 +7,10 @@
 mod calm;
 mod degraded;
 mod drains;
+mod held;
 mod killed;
 mod membership;
+mod outages;
 mod processes;
 mod scene;
 mod updates;
@@ -51,7 +53,9 @@ const ALL: [(&str, Scenario); 13] = [
 ];
 
 /// Those that nobody else would bear: they run one after the other when the rest has ended.
-const ALONE: [(&str, Scenario); 0] = [];
+const ALONE: [(&str, Scenario); 1] = [
+    ("outages", outages::outages_hold_up_nothing_for_good),
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
