@@ -14,6 +14,7 @@ mod outages;
 mod processes;
 mod scene;
 mod updates;
+mod vanishing;
 mod watched;
 mod world;
 mod zones;
@@ -33,7 +34,7 @@ const AT_ONCE: usize = 5;
 type Scenario = fn(&world::World) -> Result<()>;
 
 /// All scenarios: name and what it does. Those that take longest come first.
-const ALL: [(&str, Scenario); 13] = [
+const ALL: [(&str, Scenario); 16] = [
     ("killed", killed::a_daemon_that_is_killed_ends_its_update_right),
     ("two-of-five", updates::two_of_five_are_never_exceeded),
     ("file-reboot", updates::a_file_change_reboots_one_node_at_a_time),
@@ -46,6 +47,18 @@ const ALL: [(&str, Scenario); 13] = [
     ("budget", drains::a_budget_that_blocks_is_named_until_it_is_freed),
     ("refused", degraded::bad_configs_are_named_and_hold_up_nobody_else),
     ("drift", degraded::drift_is_told_with_its_diff_and_heals),
+    (
+        "deleted",
+        vanishing::a_node_that_is_deleted_holds_up_nobody_and_is_updated_when_it_returns,
+    ),
+    (
+        "dissolved",
+        vanishing::the_nodes_of_a_pool_that_is_deleted_become_workers,
+    ),
+    (
+        "restored",
+        vanishing::a_rendered_config_that_is_deleted_in_use_is_restored,
+    ),
     ("zones", zones::nodes_go_by_zone_and_then_by_age),
     ("moved", membership::a_node_moves_into_a_custom_pool_and_back),
     ("paused", calm::a_paused_pool_stays_and_gets_certificates),
