@@ -82,8 +82,18 @@ pub fn is_done(node: &Value) -> bool {
 }
 
 impl Cluster {
+    /// Installs our own system in a cluster that was made without it, as it is with whatever objects of ours it has; it runs on return,
+    /// and every worker has its config.
+    pub fn install_system(&mut self) -> Result<()> {
+        let archive = self.dir().join("images/machine-config.tar");
+        make_image(&static_programs()?, &archive)?;
+        self.load_image(&archive)?;
+        self.apply_base()?;
+        self.wait_installed()
+    }
+
     /// Installs `deploy/base` with the image that every node has, changed in nothing but that no registry is asked for it.
-    pub(super) fn apply_system(&self) -> Result<()> {
+    fn apply_base(&self) -> Result<()> {
         let overlay = self.dir().join("overlay");
         fs::create_dir_all(&overlay)?;
         let text = overlay_of(&overlay.canonicalize()?, repository())?;
@@ -95,6 +105,12 @@ impl Cluster {
             "deploy/base is not taken: {}",
             applied.all()
         );
+        Ok(())
+    }
+
+    /// Installs `deploy/base` and the workers' first MachineConfig.
+    pub(super) fn apply_system(&self) -> Result<()> {
+        self.apply_base()?;
         let (path, text) = MOTD;
         let source = format!("data:;base64,{}", STANDARD.encode(text));
         let config = json!({

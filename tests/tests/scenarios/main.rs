@@ -13,6 +13,7 @@ mod membership;
 mod outages;
 mod processes;
 mod scene;
+mod takeover;
 mod updates;
 mod vanishing;
 mod watched;
@@ -34,7 +35,7 @@ const AT_ONCE: usize = 5;
 type Scenario = fn(&world::World) -> Result<()>;
 
 /// All scenarios: name and what it does. Those that take longest come first.
-const ALL: [(&str, Scenario); 16] = [
+const ALL: [(&str, Scenario); 17] = [
     ("killed", killed::a_daemon_that_is_killed_ends_its_update_right),
     ("two-of-five", updates::two_of_five_are_never_exceeded),
     ("file-reboot", updates::a_file_change_reboots_one_node_at_a_time),
@@ -55,6 +56,7 @@ const ALL: [(&str, Scenario); 16] = [
         "dissolved",
         vanishing::the_nodes_of_a_pool_that_is_deleted_become_workers,
     ),
+    ("takeover", takeover::a_takeover_rolls_nothing_out),
     (
         "restored",
         vanishing::a_rendered_config_that_is_deleted_in_use_is_restored,
