@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::MachineConfigPool;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Around, Blocker, Grant, MAX_RESERVED, Peer, RESUME_AFTER, Reservation, Reservations, Step, Tally,
@@ -199,7 +199,11 @@ impl<'a> Field<'a> {
     /// Whether the node was reserved for the target so lately that this view of it may be from before it was told.
     fn was_just_told(&self, view: &NodeView<'_>) -> bool {
         self.reserved.get(view.name).is_some_and(|reservation| {
-            reservation.target == self.target && self.now.duration_since(reservation.since) < RESUME_AFTER
+            let age = self.now.duration_since(reservation.since);
+            // One from the future is of a leader whose clock is ahead: to wait for that moment could take hours. To tell the node once more does
+            // no harm, since that is refused when the view of it is out of date.
+            let is_young = (SignedDuration::ZERO..RESUME_AFTER).contains(&age);
+            reservation.target == self.target && is_young
         })
     }
 

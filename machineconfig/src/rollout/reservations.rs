@@ -150,6 +150,10 @@ impl Reservations {
 #[must_use]
 pub fn reserve(reservations: &Reservations, decision: &Decision, now: Timestamp) -> Reservations {
     let mut new = release(reservations, decision);
+    for reservation in new.nodes.values_mut() {
+        // Of a leader whose clock was ahead: how long it lasts is measured by ours from now on.
+        reservation.since = reservation.since.min(now);
+    }
     for grant in decision.grants() {
         let reservation = Reservation {
             id: grant.id.clone(),

@@ -303,6 +303,31 @@ fn a_resumed_node_keeps_its_mark_and_a_retargeted_one_gets_another() {
 }
 
 #[test]
+fn a_slot_that_was_taken_by_a_clock_that_is_ahead_is_neither_waited_for_nor_kept_longer() {
+    let hour = 3600;
+    let ahead = reserved(
+        pool(json!({"maxUnavailable": 2})),
+        &[
+            ("a", "p/3", "rendered-p-2", hour),
+            ("gone", "p/3", "rendered-p-2", hour),
+        ],
+    );
+    let decision = decide(&ahead, &[node("a", OLD)], &Around::default(), 5);
+    assert_eq!(told(&decision), ["a"]);
+    let after = reserve(&decision.reserved, &decision, at(5));
+    assert_eq!(
+        (after.since("a"), after.since("gone")),
+        (Some(at(5)), Some(at(5)))
+    );
+    // By a clock that is not ahead, the node was told a moment ago.
+    let just_now = reserved(pool(json!({})), &[("a", "p/3", "rendered-p-2", 5)]);
+    assert_eq!(
+        told(&decide(&just_now, &[node("a", OLD)], &Around::default(), 5)),
+        [""; 0]
+    );
+}
+
+#[test]
 fn reservations_outlive_their_annotation_and_fit_into_it() {
     let names: Vec<String> = (0..2 * MAX_RESERVED)
         .map(|i| format!("{i}-{}", "n".repeat(249)))

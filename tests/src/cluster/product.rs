@@ -82,6 +82,16 @@ pub fn is_done(node: &Value) -> bool {
 }
 
 impl Cluster {
+    /// Installs our own system in a cluster that was made without it, as it is with whatever objects of ours it has; it runs on return,
+    /// and every worker has its config.
+    pub fn install_system(&mut self) -> Result<()> {
+        let archive = self.dir().join("images/machine-config.tar");
+        make_image(&static_programs()?, &archive)?;
+        self.load_image(&archive)?;
+        self.deploy(&["base"], &[])?;
+        self.wait_installed()
+    }
+
     /// Installs directories of `deploy` with the image of our programs, changed in nothing but that no registry is asked for it. `settings`
     /// are those that an admin writes into the `.properties`: the name of the ConfigMap, and lines for it.
     pub fn deploy(&self, directories: &[&str], settings: &[(&str, &[String])]) -> Result<()> {
@@ -100,7 +110,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Installs `deploy/base`, and a first MachineConfig.
+    /// Installs `deploy/base` and the workers' first MachineConfig.
     pub(super) fn apply_system(&self) -> Result<()> {
         self.deploy(&["base"], &[])?;
         let (path, text) = MOTD;

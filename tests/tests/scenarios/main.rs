@@ -7,11 +7,18 @@
 mod calm;
 mod degraded;
 mod drains;
+mod held;
+mod killed;
 mod membership;
+mod outages;
+mod processes;
 mod scene;
+mod takeover;
 mod updates;
+mod vanishing;
 mod watched;
 mod world;
+mod zones;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,7 +35,8 @@ const AT_ONCE: usize = 5;
 type Scenario = fn(&world::World) -> Result<()>;
 
 /// All scenarios: name and what it does. Those that take longest come first.
-const ALL: [(&str, Scenario); 11] = [
+const ALL: [(&str, Scenario); 17] = [
+    ("killed", killed::a_daemon_that_is_killed_ends_its_update_right),
     ("two-of-five", updates::two_of_five_are_never_exceeded),
     ("file-reboot", updates::a_file_change_reboots_one_node_at_a_time),
     ("policies", updates::each_policy_does_exactly_what_it_says),
@@ -40,17 +48,47 @@ const ALL: [(&str, Scenario); 11] = [
     ("budget", drains::a_budget_that_blocks_is_named_until_it_is_freed),
     ("refused", degraded::bad_configs_are_named_and_hold_up_nobody_else),
     ("drift", degraded::drift_is_told_with_its_diff_and_heals),
+    (
+        "deleted",
+        vanishing::a_node_that_is_deleted_holds_up_nobody_and_is_updated_when_it_returns,
+    ),
+    (
+        "dissolved",
+        vanishing::the_nodes_of_a_pool_that_is_deleted_become_workers,
+    ),
+    ("takeover", takeover::a_takeover_rolls_nothing_out),
+    (
+        "restored",
+        vanishing::a_rendered_config_that_is_deleted_in_use_is_restored,
+    ),
+    ("zones", zones::nodes_go_by_zone_and_then_by_age),
     ("moved", membership::a_node_moves_into_a_custom_pool_and_back),
     ("paused", calm::a_paused_pool_stays_and_gets_certificates),
     ("keys", calm::keys_and_pull_secret_do_not_disrupt),
 ];
 
+/// Those that nobody else would bear: they run one after the other when the rest has ended.
+const ALONE: [(&str, Scenario); 1] = [("outages", outages::outages_hold_up_nothing_for_good)];
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = arguments.test_threads.or(Some(AT_ONCE));
     let shared = Arc::new(Shared::default());
-    let trials = ALL.map(|(name, scenario)| {
-        let shared = Arc::clone(&shared);
+    let beside = libtest_mimic::run(&arguments, trials(&ALL, &shared));
+    arguments.test_threads = Some(1);
+    let alone = libtest_mimic::run(&arguments, trials(&ALONE, &shared));
+    // The cluster ends here: `exit` would leave it.
+    drop(shared);
+    if beside.has_failed() {
+        beside.exit_code()
+    } else {
+        alone.exit_code()
+    }
+}
+
+fn trials(scenarios: &[(&'static str, Scenario)], shared: &Arc<Shared>) -> Vec<Trial> {
+    let trials = scenarios.iter().map(|&(name, scenario)| {
+        let shared = Arc::clone(shared);
         let run = move || {
             let world = shared.world().map_err(|error| failed(&error))?;
             scenario(&world).map_err(|error| failed(&error))
@@ -58,10 +96,7 @@ fn main() -> ExitCode {
         // As with the other tests of clusters, whoever runs them has to ask for it.
         Trial::test(name, run).with_ignored_flag(true)
     });
-    let conclusion = libtest_mimic::run(&arguments, trials.into());
-    // The cluster ends here: `exit` would leave it.
-    drop(shared);
-    conclusion.exit_code()
+    trials.collect()
 }
 
 fn failed(error: &anyhow::Error) -> Failed {
