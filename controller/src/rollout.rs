@@ -13,11 +13,12 @@ use k8s_openapi::api::core::v1::Node;
 use machineconfig::drain::{self, Request};
 use machineconfig::pool::{NodeView, labels_of, started_for};
 use machineconfig::rollout::{
-    Around, Decision, NodePatch, Peer, RESUME_AFTER, Step, next, node_patch, pool_patch, reserve,
+    Around, Decision, Peer, RESUME_AFTER, Step, next, node_patch, pool_patch, reserve,
 };
 use tracing::{debug, info, warn};
 
 use crate::api::{is_conflict, is_missing, merge};
+use crate::caches::is_same_node;
 use crate::context::Context;
 use crate::defaults::CONTROLLER_CONFIG;
 use crate::events::Teller;
@@ -31,6 +32,11 @@ const PART: &str = "node";
 const WRITES: usize = 16;
 /// How soon a pool is looked at again whose view is known to be out of date: the change is on its way.
 const STALE: Duration = Duration::from_millis(50);
+
+/// How often a node is written to that the kubelet was quicker with.
+const ATTEMPTS: usize = 5;
+/// How often it is looked whether the cache knows a node as it is by then, with the wait of [`STALE`] in between.
+const LOOKS: usize = 20;
 
 /// What must be remembered between two looks.
 #[derive(Debug, Default)]
@@ -218,28 +224,13 @@ async fn write(context: &Context, decision: &Decision, nodes: &[Arc<Node>], who:
             .iter()
             .any(|grant| Some(grant.node.as_str()) == name)
     };
-    let patches: Vec<(String, NodePatch)> = nodes
+    let to_write: Vec<Arc<Node>> = nodes
         .iter()
         .filter(|node| granted(node) == (who == Who::Granted) && !is_given_back(node))
-        .filter_map(|node| Some((node.metadata.name.clone()?, node_patch(decision, node)?)))
+        .cloned()
         .collect();
-    let api = context.api::<Node>();
-    let send = |(name, patch): (String, NodePatch)| {
-        let api = api.clone();
-        async move {
-            match merge(&api, MANAGER, &name, &patch.merge_patch()).await {
-                Ok(_) => {
-                    context.health.metrics.wrote("Node");
-                    Ok(0)
-                }
-                Err(error) if is_conflict(&error) || is_missing(&error) => Ok(1),
-                Err(error) => {
-                    Err(anyhow::Error::new(error).context(format!("could not write to Node/{name}")))
-                }
-            }
-        }
-    };
-    let outcomes: Vec<Result<usize>> = futures_util::stream::iter(patches)
+    let send = |node: Arc<Node>| write_one(context, decision, node);
+    let outcomes: Vec<Result<usize>> = futures_util::stream::iter(to_write)
         .map(send)
         .buffer_unordered(WRITES)
         .collect()
@@ -249,6 +240,46 @@ async fn write(context: &Context, decision: &Decision, nodes: &[Arc<Node>], who:
         skipped += outcome?;
     }
     Ok(skipped)
+}
+
+/// Writes to a node. The result is 1 when it has changed meanwhile, and 0 else.
+///
+/// Most of what changes on a node is the kubelet's and no business of a rollout. Where only that has, it is written all the same: a node
+/// that has its slot and is not told would hold it until others take it for lost.
+async fn write_one(context: &Context, decision: &Decision, mut node: Arc<Node>) -> Result<usize> {
+    let api = context.api::<Node>();
+    for _ in 0..ATTEMPTS {
+        let name = node.metadata.name.clone().unwrap_or_default();
+        let Some(patch) = node_patch(decision, &node) else {
+            return Ok(0);
+        };
+        match merge(&api, MANAGER, &name, &patch.merge_patch()).await {
+            Ok(_) => {
+                context.health.metrics.wrote("Node");
+                return Ok(0);
+            }
+            Err(error) if is_missing(&error) => return Ok(1),
+            Err(error) if is_conflict(&error) => match newer(context, &node).await {
+                Some(now) if is_same_node(&node, &now) => node = now,
+                Some(_) | None => return Ok(1),
+            },
+            Err(error) => return Err(error).with_context(|| format!("could not write to Node/{name}")),
+        }
+    }
+    Ok(1)
+}
+
+/// The node as it is after that, once the cache knows it.
+async fn newer(context: &Context, node: &Node) -> Option<Arc<Node>> {
+    let name = node.metadata.name.as_deref()?;
+    for _ in 0..LOOKS {
+        let now = context.caches.nodes.get(name)?;
+        if now.metadata.resource_version != node.metadata.resource_version {
+            return Some(now);
+        }
+        tokio::time::sleep(STALE).await;
+    }
+    None
 }
 
 /// Whether a node asks to be given back: it is written to for that, and the taint goes with it.

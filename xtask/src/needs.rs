@@ -25,6 +25,8 @@ const PACKAGES: &[(&str, &str)] = &[
     ("qemu-system-x86", "/usr/bin/qemu-system-x86_64"),
     ("e2fsprogs", "/usr/sbin/mke2fs"),
     ("xfsprogs", "/usr/sbin/mkfs.xfs"),
+    // shifts the clock of a program
+    ("faketime", "/usr/bin/faketime"),
     // modprobe, which knows the order of drivers
     ("kmod", "/usr/sbin/modprobe"),
 ];

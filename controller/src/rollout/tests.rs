@@ -151,6 +151,39 @@ async fn a_node_that_has_changed_is_skipped_and_tried_again_soon() {
     assert_eq!(next, Next::After(STALE));
 }
 
+/// The kubelet writes to its node all the time. A node that has its slot and is not told would hold it for nothing.
+#[tokio::test]
+async fn a_node_that_only_the_kubelet_has_changed_is_told_all_the_same() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let refused = Arc::new(AtomicBool::new(false));
+    let once = Arc::clone(&refused);
+    let (context, record) = fake::context(move |asked| {
+        let is_first = asked.path.contains("/nodes/a") && !once.swap(true, Ordering::SeqCst);
+        is_first.then(|| refusal(409, "Conflict", "the object has been modified"))
+    });
+    fill(&context, pool(false), &["a"]);
+    let rollout = Rollout::default();
+    let heartbeat = async {
+        while !refused.load(Ordering::SeqCst) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let mut node = Node::clone(&context.caches.nodes.get("a").unwrap());
+        node.metadata.resource_version = Some("later".to_owned());
+        context.caches.nodes.put("a", Some(Arc::new(node)));
+    };
+    let (next, ()) = tokio::join!(rollout.reconcile(&context, "edge".into()), heartbeat);
+    assert_ne!(next.unwrap(), Next::After(STALE));
+    let to_node = record
+        .writes()
+        .into_iter()
+        .filter(|asked| asked.path.contains("/nodes/a"));
+    let versions: Vec<_> = to_node
+        .map(|asked| asked.body["metadata"]["resourceVersion"].clone())
+        .collect();
+    assert_eq!(versions.len(), 2);
+    assert_eq!(versions[1], "later");
+}
+
 #[tokio::test]
 async fn a_paused_pool_writes_nothing() {
     let (context, record) = fake::context(|_| None);

@@ -5,6 +5,7 @@
 //! root, the parts of clusters and static programs; `cargo xtask test` provides them.
 
 mod calm;
+mod clocks;
 mod degraded;
 mod drains;
 mod held;
@@ -68,7 +69,10 @@ const ALL: [(&str, Scenario); 17] = [
 ];
 
 /// Those that nobody else would bear: they run one after the other when the rest has ended.
-const ALONE: [(&str, Scenario); 1] = [("outages", outages::outages_hold_up_nothing_for_good)];
+const ALONE: [(&str, Scenario); 2] = [
+    ("outages", outages::outages_hold_up_nothing_for_good),
+    ("clocks", clocks::clocks_an_hour_apart_do_not_matter),
+];
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

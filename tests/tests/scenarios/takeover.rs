@@ -113,34 +113,11 @@ fn is_kept(cluster: &Cluster) -> Result<()> {
 fn leave_objects(cluster: &Cluster, vector: &Value, name: &str) -> Result<Value> {
     let (api, input) = (cluster.api(), &vector["input"]);
     let configs = format!("{GROUP}/machineconfigs");
-    let version = &input["controllerVersion"];
     let generated = |key: &str| format!("{PREFIX}{key}");
     for config in input["machineConfigs"].as_array().into_iter().flatten() {
         api.create(&configs, config)?;
     }
-    let account = cluster.kubeconfig_of(Account::Controller, None)?;
-    let authority = &account["clusters"][0]["cluster"]["certificate-authority-data"];
-    let mut spec = input["controllerConfig"].clone();
-    for (key, value) in [
-        ("clusterDNSIP", json!("10.96.0.10")),
-        ("cloudProviderConfig", json!("")),
-        ("images", json!({})),
-        ("ipFamilies", json!("IPv4")),
-        ("kubeAPIServerServingCAData", authority.clone()),
-        ("rootCAData", authority.clone()),
-        ("releaseImage", json!("")),
-    ] {
-        spec[key] = value;
-    }
-    let config = json!({
-        "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "ControllerConfig",
-        "metadata": {"name": "machine-config-controller", "annotations": {
-            generated("generated-by-version"): version["raw"],
-            generated("release-image-version"): "4.22.0",
-        }},
-        "spec": spec,
-    });
-    api.create(&format!("{GROUP}/controllerconfigs"), &config)?;
+    leave_controller_config(cluster, input)?;
     let sources = vector["expect"]["sources"].as_array().into_iter().flatten();
     let sources: Vec<Value> = sources
         .map(|source| json!({"apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig", "name": source}))
@@ -170,6 +147,42 @@ fn leave_objects(cluster: &Cluster, vector: &Value, name: &str) -> Result<Value>
         "spec": vector["expect"]["spec"],
     });
     let rendered = api.create(&configs, &rendered)?;
+    leave_annotations(cluster, name)?;
+    leave_report(cluster, name)?;
+    Ok(rendered)
+}
+
+/// What all rendered configs rest on.
+fn leave_controller_config(cluster: &Cluster, input: &Value) -> Result<()> {
+    let version = &input["controllerVersion"];
+    let account = cluster.kubeconfig_of(Account::Controller, None)?;
+    let authority = &account["clusters"][0]["cluster"]["certificate-authority-data"];
+    let mut spec = input["controllerConfig"].clone();
+    for (key, value) in [
+        ("clusterDNSIP", json!("10.96.0.10")),
+        ("cloudProviderConfig", json!("")),
+        ("images", json!({})),
+        ("ipFamilies", json!("IPv4")),
+        ("kubeAPIServerServingCAData", authority.clone()),
+        ("rootCAData", authority.clone()),
+        ("releaseImage", json!("")),
+    ] {
+        spec[key] = value;
+    }
+    let config = json!({
+        "apiVersion": "machineconfiguration.openshift.io/v1", "kind": "ControllerConfig",
+        "metadata": {"name": "machine-config-controller", "annotations": {
+            format!("{PREFIX}generated-by-version"): version["raw"],
+            format!("{PREFIX}release-image-version"): "4.22.0",
+        }},
+        "spec": spec,
+    });
+    let path = format!("{GROUP}/controllerconfigs");
+    cluster.api().create(&path, &config).map(drop)
+}
+
+/// What the node says.
+fn leave_annotations(cluster: &Cluster, name: &str) -> Result<()> {
     let said = [
         ("currentConfig", name),
         ("desiredConfig", name),
@@ -182,12 +195,11 @@ fn leave_objects(cluster: &Cluster, vector: &Value, name: &str) -> Result<Value>
     ];
     let said: serde_json::Map<_, _> = said
         .into_iter()
-        .map(|(key, value)| (generated(key), json!(value)))
+        .map(|(key, value)| (format!("{PREFIX}{key}"), json!(value)))
         .collect();
     let change = json!({"metadata": {"annotations": said}});
-    api.merge(&format!("/api/v1/nodes/{NODE}"), &change)?;
-    leave_report(cluster, name)?;
-    Ok(rendered)
+    let path = format!("/api/v1/nodes/{NODE}");
+    cluster.api().merge(&path, &change).map(drop)
 }
 
 /// The MachineConfigNode of a node that is done.
