@@ -1,7 +1,7 @@
 //! The process that serves a cluster's pools: `machine-config-server start`. Entry point: [`run`].
 //!
-//! Watches say what there is ([`watches`]), a pure rule says which config a pool serves ([`choice`]), and one task makes bodies of it,
-//! off the path of requests ([`publisher`]). What was good stays, whatever happens to its objects or to the API server.
+//! Watches say what there is (`watches`), a pure rule says which config a pool serves ([`choice`]), and one task makes bodies of it,
+//! off the path of requests (`publisher`). What was good stays, whatever happens to its objects or to the API server.
 
 pub mod choice;
 mod client;
