@@ -171,7 +171,10 @@ async fn a_node_that_only_the_kubelet_has_changed_is_told_all_the_same() {
         node.metadata.resource_version = Some("later".to_owned());
         context.caches.nodes.put("a", Some(Arc::new(node)));
     };
-    let (next, ()) = tokio::join!(rollout.reconcile(&context, "edge".into()), heartbeat);
+    let both = async { tokio::join!(rollout.reconcile(&context, "edge".into()), heartbeat) };
+    let (next, ()) = tokio::time::timeout(std::time::Duration::from_secs(10), both)
+        .await
+        .expect("the node is written to");
     assert_ne!(next.unwrap(), Next::After(STALE));
     let to_node = record
         .writes()
