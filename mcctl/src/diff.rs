@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::cli::Exit;
 use crate::cluster::{self, Access, Connection, MachineConfigs, node_name, not_there, rules};
 use crate::escape;
-use crate::form;
+use crate::form::{self, Output};
 use crate::pending::plan;
 use crate::terminal::{Terminal, paint};
 
@@ -33,14 +33,6 @@ pub(crate) struct Args {
     output: Output,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// The form of the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// What differs.

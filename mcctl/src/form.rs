@@ -6,6 +6,14 @@ use serde::Serialize;
 
 use crate::escape;
 
+/// The form of what a command that asks a cluster prints.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Output {
+    #[default]
+    Text,
+    Json,
+}
+
 /// A value as indented JSON, ending in a newline.
 ///
 /// # Panics

@@ -15,7 +15,7 @@ use crate::age::second;
 use crate::cli::Exit;
 use crate::cluster::{self, Access, Connection, node_name, not_there};
 use crate::escape;
-use crate::form;
+use crate::form::{self, Output};
 use crate::pool::is_rendered_for;
 use crate::terminal::{Terminal, paint};
 
@@ -34,14 +34,6 @@ pub(crate) struct Args {
     output: Output,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// The form of the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// What a node went through.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::cli::Exit;
 use crate::cluster::{self, Access, Connection, MachineConfigs, not_there, pool_name, rules};
 use crate::escape;
-use crate::form;
+use crate::form::{self, Output};
 use crate::pending::{Pending, Target, pending};
 use crate::report::plural;
 use crate::terminal::{Terminal, paint};
@@ -55,14 +55,6 @@ struct Common {
     output: Output,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// The form of the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// What was done.

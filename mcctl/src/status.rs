@@ -10,7 +10,7 @@ use machineconfig::standing::{Cluster, Standing, standing};
 
 use crate::cli::Exit;
 use crate::cluster::{self, Access, Connection, not_there, pool_name};
-use crate::form;
+use crate::form::{self, Output};
 use crate::terminal::Terminal;
 
 /// Tell how the pools of a cluster stand, which nodes are on their way, what holds them up, and what comes next
@@ -31,14 +31,6 @@ pub(crate) struct Args {
     output: Output,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// The form of the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// How much is told, and how.

@@ -16,7 +16,7 @@ use crate::age::{age, second};
 use crate::cli::Exit;
 use crate::cluster::{self, Access, Connection, pool_name};
 use crate::escape;
-use crate::form;
+use crate::form::{self, Output};
 use crate::terminal::Terminal;
 
 /// Whose fields these are.
@@ -90,14 +90,6 @@ struct Common {
     namespace: String,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// The form of a list.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 // === impl Args ===

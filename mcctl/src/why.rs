@@ -14,7 +14,7 @@ use crate::age::age;
 use crate::cli::Exit;
 use crate::cluster::{self, Access, Connection, Subject, evidence, not_there};
 use crate::escape;
-use crate::form;
+use crate::form::{self, Output};
 use crate::terminal::{Terminal, paint};
 
 /// Tell why a node or a pool is not where it should be, which object to look at, and what to do
@@ -33,14 +33,6 @@ pub(crate) struct Args {
     output: Output,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// The form of the result.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum Output {
-    #[default]
-    Text,
-    Json,
 }
 
 /// The JSON form.
